@@ -1,0 +1,426 @@
+//! What is done about one movement of bytes at one end of a stream: find the stream, obey its verdict, count, take.
+//!
+//! Both ends of a stream count positions. Bytes are taken at the writer's end; the reader's end takes what the writer's
+//! could not (`unseen_until`), and what reached the reader without the writer's call having been seen. Where the counts of
+//! both ends began together (`exact`) or are absolute (TCP sequence numbers), a byte has the same position at both ends, so
+//! user space can merge what it gets twice. Where they did not (a stream older than the sensor, or taken up again), only
+//! one end is ever taken.
+
+use aya_ebpf::{
+    bindings::{BPF_ANY, BPF_NOEXIST},
+    btf_maps::Array,
+    helpers::generated::bpf_ktime_get_boot_ns,
+};
+use sensor_ebpf::{
+    Counter, End, Loss, ObjectKind, RecordHeader, RecordKind, Shape, StreamKey, StreamState, Verdict, VerdictKind,
+};
+
+use crate::{
+    kernel::{read_user, task, who, Who},
+    maps::{SETTINGS, STREAMS, VERDICTS, count, cpu, fetch_add, output},
+    object::{Facts, stream_of},
+    take::{Buffers, Scratch, take},
+};
+
+/// Bytes that moved at one end of what a file stands for.
+#[repr(C)]
+pub struct Movement {
+    /// Address of the `struct file`.
+    pub file: u64,
+    /// How many bytes.
+    pub bytes: u64,
+    /// Where they are in the process.
+    pub buffers: Buffers,
+    /// Which end.
+    pub end: End,
+    /// `MSG_TRUNC` was given: on TCP the buffer was left alone.
+    pub discarded: bool,
+    pub padding: [u8; 6],
+}
+
+/// How long a stream that was found to be no text stays ignored at least, in nanoseconds.
+const BINARY_HOLD: u64 = 20_000_000;
+/// An ignored stream is probed at one call in so many, whatever the call looks like.
+const PROBE_EVERY: u64 = 256;
+/// Bytes at the beginning of a call that are looked at.
+const SNIFF: usize = 16;
+
+/// Handles one movement.
+#[inline(always)]
+pub fn moved(movement: &Movement, scratch: &Array<Scratch, 1>) {
+    let mut key = StreamKey { words: [0; 5], ports: 0, kind: 0, direction: 0, padding: 0 };
+    let Some(facts) = stream_of(movement.file, movement.end, &mut key) else { return };
+    // SAFETY: the task is the one that the verifier knows.
+    let who = unsafe { who(task()) };
+    let Some(settings) = SETTINGS.get(0) else { return };
+    if who.pid == settings.own_pid {
+        exclude(&key);
+        return;
+    }
+    let mut only_at = 0;
+    if let Some(verdict) = VERDICTS.get_ptr_mut(&key) {
+        // SAFETY: a map value.
+        let verdict = unsafe { &mut *verdict };
+        if verdict.kind == VerdictKind::Exclude as u8 {
+            return;
+        }
+        if verdict.kind == VerdictKind::Ignore as u8 {
+            count(Counter::IgnoredCalls, 1);
+            // At a pipe's or Unix socket's reader it is too late: the writer's call was passed over already.
+            let late = matches!(movement.end, End::Reader)
+                && (facts.kind == ObjectKind::Pipe as u8 || facts.kind == ObjectKind::Unix as u8);
+            if late || !looks_again(verdict, movement) {
+                return;
+            }
+            count(Counter::Probes, 1);
+            let _ = VERDICTS.remove(&key);
+            let _ = STREAMS.remove(&key);
+        } else {
+            only_at = verdict.end;
+        }
+    }
+    count(Counter::Calls, 1);
+    let Some(state) = state_of(&key, movement, &facts) else { return };
+    // SAFETY: a map value.
+    unsafe { on_stream(movement, &key, &facts, who, &mut *state, only_at, settings.call_limit, scratch) };
+}
+
+/// What the sensor writes and reads itself is nobody's traffic.
+#[inline(always)]
+fn exclude(key: &StreamKey) {
+    let verdict =
+        Verdict { kind: VerdictKind::Exclude as u8, end: 0, padding: 0, reserved: 0, retry_at: 0, calls: 0 };
+    let _ = VERDICTS.insert(key, &verdict, u64::from(BPF_ANY));
+}
+
+/// True where a call on an ignored stream is worth another look: it begins like a message, or its turn has come.
+#[inline(always)]
+fn looks_again(verdict: &mut Verdict, movement: &Movement) -> bool {
+    verdict.calls += 1;
+    let turn = verdict.calls % PROBE_EVERY == 0;
+    if !turn {
+        let first = match first_buffer(&movement.buffers) {
+            Some(address) => read_user::<u8>(address).unwrap_or(0),
+            None => 0,
+        };
+        if !matches!(first, b'{' | b'[' | b' ' | b'\t' | b'\r' | b'\n' | 0xef) {
+            return false;
+        }
+    }
+    // SAFETY: the helper has no preconditions.
+    unsafe { bpf_ktime_get_boot_ns() >= verdict.retry_at }
+}
+
+/// Address of the first buffer of a call; `None` where there is none or it cannot be told cheaply.
+#[inline(always)]
+fn first_buffer(buffers: &Buffers) -> Option<u64> {
+    let shape = buffers.shape;
+    if shape == Shape::Plain as u8 {
+        return Some(buffers.address);
+    }
+    let vector = if shape == Shape::Vector as u8 {
+        buffers.address
+    } else if shape == Shape::None as u8 {
+        return None;
+    } else if buffers.compat {
+        u64::from(read_user::<u32>(buffers.address.wrapping_add(8))?)
+    } else {
+        read_user::<u64>(buffers.address.wrapping_add(16))?
+    };
+    if buffers.compat { read_user::<u32>(vector).map(u64::from) } else { read_user(vector) }
+}
+
+/// True where a call begins with bytes that no text has.
+#[inline(always)]
+fn begins_binary(movement: &Movement) -> bool {
+    let Some(address) = first_buffer(&movement.buffers) else { return false };
+    if movement.bytes < SNIFF as u64 {
+        return false;
+    }
+    let Some(words) = read_user::<[u64; SNIFF / 8]>(address) else { return false };
+    has_control(words[0]) || has_control(words[1])
+}
+
+/// True where one of eight bytes is below 0x08: no text of any kind has such bytes.
+#[inline(always)]
+fn has_control(word: u64) -> bool {
+    word.wrapping_sub(0x0808_0808_0808_0808) & !word & 0x8080_8080_8080_8080 != 0
+}
+
+/// The state of a stream, made where there was none. `None` where the stream turned out to be no text, or no room was.
+#[inline(always)]
+fn state_of(key: &StreamKey, movement: &Movement, facts: &Facts) -> Option<*mut StreamState> {
+    if let Some(state) = STREAMS.get_ptr_mut(key) {
+        // SAFETY: a map value.
+        let known = unsafe { &mut *state };
+        let (at_this_end, inode) = match movement.end {
+            End::Writer => (&mut known.writer_inode, facts.inode),
+            _ => (&mut known.reader_inode, facts.inode),
+        };
+        if *at_this_end == 0 {
+            *at_this_end = inode;
+        }
+        if *at_this_end == inode {
+            return Some(state);
+        }
+        // The addresses of a socket that is gone came into use again.
+        let _ = STREAMS.remove(key);
+    }
+    if begins_binary(movement) {
+        // SAFETY: the helper has no preconditions.
+        let now = unsafe { bpf_ktime_get_boot_ns() };
+        let verdict = Verdict {
+            kind: VerdictKind::Ignore as u8,
+            end: 0,
+            padding: 0,
+            reserved: 0,
+            retry_at: now + BINARY_HOLD,
+            calls: 0,
+        };
+        let _ = VERDICTS.insert(key, &verdict, u64::from(BPF_ANY));
+        return None;
+    }
+    create(key, facts.kind == ObjectKind::Tcp as u8, movement, facts)
+}
+
+#[inline(always)]
+fn create(key: &StreamKey, exact: bool, movement: &Movement, facts: &Facts) -> Option<*mut StreamState> {
+    let mut state = fresh(exact);
+    let writer = matches!(movement.end, End::Writer);
+    if writer {
+        state.writer_inode = facts.inode;
+    } else {
+        state.reader_inode = facts.inode;
+    }
+    if facts.kind == ObjectKind::Tcp as u8 {
+        // Positions are sequence numbers, lengthened to 64 bits; what one end does not know yet lies before the other.
+        let begin = (1 << 32) + u64::from(facts.sequence.wrapping_sub(movement.bytes as u32));
+        state.written = begin;
+        state.read = begin;
+    }
+    if STREAMS.insert(key, &state, u64::from(BPF_NOEXIST)).is_err() && STREAMS.get_ptr_mut(key).is_none() {
+        count(Counter::MapFull, 1);
+        return None;
+    }
+    STREAMS.get_ptr_mut(key)
+}
+
+/// The state of a stream that begins now.
+#[inline(always)]
+pub fn fresh(exact: bool) -> StreamState {
+    StreamState {
+        // SAFETY: the helper has no preconditions.
+        epoch: unsafe { bpf_ktime_get_boot_ns() },
+        written: 0,
+        read: 0,
+        unseen_until: 0,
+        writer: 0,
+        reader: 0,
+        writer_inode: 0,
+        reader_inode: 0,
+        writer_pid: 0,
+        reader_pid: 0,
+        loss: 0,
+        exact: exact as u8,
+        taken_at: 0,
+        padding: 0,
+        reader_took: 0,
+    }
+}
+
+#[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "one caller, inlined; a structure would cost stack")]
+unsafe fn on_stream(
+    movement: &Movement,
+    key: &StreamKey,
+    facts: &Facts,
+    who: Who,
+    state: &mut StreamState,
+    only_at: u8,
+    limit: u64,
+    scratch: &Array<Scratch, 1>,
+) {
+    let writer = matches!(movement.end, End::Writer);
+    let bytes = movement.bytes;
+    let tcp = facts.kind == ObjectKind::Tcp as u8;
+    let start = advance(state, writer, bytes, tcp, facts.sequence);
+    let end = start + bytes;
+    let no_buffer = movement.buffers.shape == Shape::None as u8 || (movement.discarded && tcp);
+    let newcomer = note_process(state, writer, who);
+
+    let mut skip = 0;
+    let wanted = if key.kind == ObjectKind::Pty as u8 {
+        // Echo and line discipline stand between master and slave: only the slave's bytes are the conversation's.
+        !facts.master
+    } else if state.taken_at != 0 || only_at != 0 {
+        let at = if only_at != 0 { only_at } else { state.taken_at };
+        at == End::Both as u8 || at == movement.end as u8
+    } else if writer {
+        if state.exact != 0 && end <= state.reader_took {
+            false
+        } else {
+            if state.exact != 0 && start < state.reader_took {
+                skip = state.reader_took - start;
+            }
+            true
+        }
+    } else if state.exact != 0 {
+        let ahead = end > state.written || start < state.unseen_until;
+        if ahead {
+            count(Counter::ReaderAheadBytes, bytes);
+        }
+        ahead
+    } else {
+        false
+    };
+
+    if !wanted || no_buffer {
+        if no_buffer {
+            unreadable(state, writer, end, bytes);
+        }
+        if newcomer || no_buffer {
+            touch(movement, key, state.epoch, start, who, no_buffer);
+        }
+        return;
+    }
+    let Some(scratch) = scratch.get_ptr_mut(cpu()) else {
+        count(Counter::NoScratchBytes, bytes);
+        state.loss |= Loss::NoScratch as u32;
+        return;
+    };
+    // SAFETY: a map value of this CPU, and nothing else runs this program here meanwhile.
+    unsafe {
+        let record = &mut (*scratch).record;
+        record.header = header(RecordKind::Chunk, movement.end, who);
+        record.header.loss = state.loss as u8;
+        record.key = *key;
+        record.epoch = state.epoch;
+        record.offset = start;
+        record.call_bytes = bytes;
+        state.loss = 0;
+        take(scratch, &movement.buffers, bytes, limit, skip, facts.packets);
+        state.loss |= u32::from((*scratch).record.header.loss) | (*scratch).loss;
+        if (*scratch).lost != 0 {
+            if writer && state.unseen_until < end {
+                state.unseen_until = end;
+            }
+        } else if !writer && start <= state.reader_took && state.reader_took < end {
+            state.reader_took = end;
+        }
+    }
+}
+
+/// Moves the position of one end on; gives where it was.
+#[inline(always)]
+fn advance(state: &mut StreamState, writer: bool, bytes: u64, tcp: bool, sequence: u32) -> u64 {
+    let position = if writer { &raw mut state.written } else { &raw mut state.read };
+    // SAFETY: a field of a map value.
+    unsafe {
+        if tcp {
+            let before = *position;
+            let end = before.wrapping_add_signed(i64::from(sequence.wrapping_sub(before as u32) as i32));
+            *position = end;
+            end.wrapping_sub(bytes)
+        } else {
+            fetch_add(position, bytes)
+        }
+    }
+}
+
+/// Notes who was at this end. True where that is another process than the last time.
+#[inline(always)]
+fn note_process(state: &mut StreamState, writer: bool, who: Who) -> bool {
+    let (start_time, pid) = if writer {
+        (&mut state.writer, &mut state.writer_pid)
+    } else {
+        (&mut state.reader, &mut state.reader_pid)
+    };
+    if *pid == who.pid && *start_time == who.start_time {
+        return false;
+    }
+    *pid = who.pid;
+    *start_time = who.start_time;
+    true
+}
+
+/// Bytes moved at this end without a buffer: the other end has to take them.
+#[inline(always)]
+fn unreadable(state: &mut StreamState, writer: bool, end: u64, bytes: u64) {
+    count(Counter::NoBufferBytes, bytes);
+    state.loss |= Loss::NoBuffer as u32;
+    if !writer {
+        return;
+    }
+    if state.exact != 0 {
+        if state.unseen_until < end {
+            state.unseen_until = end;
+        }
+    } else {
+        state.taken_at = End::Reader as u8;
+    }
+}
+
+#[inline(always)]
+fn header(kind: RecordKind, end: End, who: Who) -> RecordHeader {
+    RecordHeader {
+        kind: kind as u8,
+        end: end as u8,
+        loss: 0,
+        packet_end: 0,
+        length: 0,
+        // SAFETY: the helper has no preconditions.
+        time: unsafe { bpf_ktime_get_boot_ns() },
+        start_time: who.start_time,
+        pid: who.pid,
+        tid: who.tid,
+    }
+}
+
+/// Tells who used an end where the bytes were not taken.
+#[inline(always)]
+fn touch(movement: &Movement, key: &StreamKey, epoch: u64, start: u64, who: Who, no_buffer: bool) {
+    let mut record = sensor_ebpf::ChunkRecord {
+        header: header(RecordKind::Touch, movement.end, who),
+        key: *key,
+        epoch,
+        offset: start,
+        call_bytes: movement.bytes,
+    };
+    let length = size_of::<sensor_ebpf::ChunkRecord>() as u64;
+    record.header.length = length as u32;
+    if no_buffer {
+        record.header.loss = Loss::NoBuffer as u8;
+    }
+    // SAFETY: the record is on the stack, whole.
+    if unsafe { output((&raw const record).cast(), length) } {
+        count(Counter::Records, 1);
+    } else {
+        count(Counter::RingFullRecords, 1);
+    }
+}
+
+/// Counts a stream from its very first byte: it has just been made.
+#[inline(always)]
+pub fn born(file: u64, end: End) {
+    let mut key = StreamKey { words: [0; 5], ports: 0, kind: 0, direction: 0, padding: 0 };
+    let Some(facts) = stream_of(file, end, &mut key) else { return };
+    if facts.kind != ObjectKind::Pipe as u8 && facts.kind != ObjectKind::Unix as u8 {
+        return;
+    }
+    let mut state = fresh(true);
+    if matches!(end, End::Writer) {
+        state.writer_inode = facts.inode;
+    } else {
+        state.reader_inode = facts.inode;
+    }
+    if let Some(known) = STREAMS.get_ptr_mut(&key) {
+        // SAFETY: a map value.
+        let inode = unsafe { if matches!(end, End::Writer) { (*known).writer_inode } else { (*known).reader_inode } };
+        // The other end was quicker and counts already, or else this is what a socket left whose addresses are used again.
+        if inode == 0 || inode == facts.inode {
+            return;
+        }
+    }
+    let _ = STREAMS.insert(&key, &state, u64::from(BPF_ANY));
+    let _ = VERDICTS.remove(&key);
+}

@@ -1,0 +1,176 @@
+//! Which stream is behind a file: the key of its object, with what else the object tells.
+
+use crate::kernel::{field, has, offset};
+use sensor_ebpf::{Direction, End, ObjectKind, StreamKey};
+
+const S_IFMT: u16 = 0o170_000;
+const S_IFIFO: u16 = 0o010_000;
+const S_IFCHR: u16 = 0o020_000;
+const S_IFSOCK: u16 = 0o140_000;
+const SOCK_STREAM: u16 = 1;
+const SOCK_SEQPACKET: u16 = 5;
+const AF_UNIX: u16 = 1;
+const AF_INET: u16 = 2;
+const AF_INET6: u16 = 10;
+const IPPROTO_TCP: u16 = 6;
+/// `TTY_DRIVER_TYPE_PTY`, `PTY_TYPE_MASTER`, `PTY_TYPE_SLAVE` (include/linux/tty_driver.h).
+const DRIVER_PTY: u16 = 4;
+const PTY_MASTER: u16 = 1;
+const PTY_SLAVE: u16 = 2;
+/// Major numbers of `/dev/tty` and `/dev/ptmx`, and of the Unix 98 pseudo-terminal slaves.
+const MAJOR_TTY_ALIAS: u32 = 5;
+const MAJOR_PTS_FIRST: u32 = 136;
+const MAJOR_PTS_LAST: u32 = 143;
+
+/// What the object of a stream tells besides its key.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Facts {
+    /// Inode number of the object at this end; 0 where the key holds it.
+    pub inode: u64,
+    /// TCP: sequence number behind the last byte at this end.
+    pub sequence: u32,
+    /// An [`ObjectKind`].
+    pub kind: u8,
+    /// The object keeps packets apart.
+    pub packets: bool,
+    /// A pseudo-terminal's master: its calls tell who is there, the bytes are taken at the slave.
+    pub master: bool,
+    pub padding: u8,
+}
+
+/// Sorts a file out as early as can be: true for what may carry a stream.
+#[inline(always)]
+pub fn mode_of(file: u64) -> (u64, u16) {
+    let inode: u64 = field(file, &offset::FILE_INODE);
+    (inode, field(inode, &offset::INODE_MODE))
+}
+
+/// Fills `key` with the stream that an `end` of this file is of. `None` for what carries none.
+#[inline(always)]
+pub fn stream_of(file: u64, end: End, key: &mut StreamKey) -> Option<Facts> {
+    let (inode, mode) = mode_of(file);
+    let mut facts = Facts { inode: 0, sequence: 0, kind: 0, packets: false, master: false, padding: 0 };
+    match mode & S_IFMT {
+        S_IFIFO => {
+            let super_block: u64 = field(inode, &offset::INODE_SUPER);
+            let device: u32 = field(super_block, &offset::SUPER_DEVICE);
+            facts.kind = ObjectKind::Pipe as u8;
+            key.words[0] = inode;
+            key.words[1] = field(inode, &offset::INODE_NUMBER);
+            key.words[2] = u64::from(device);
+        }
+        S_IFSOCK => {
+            facts.inode = field(inode, &offset::INODE_NUMBER);
+            let socket: u64 = field(file, &offset::FILE_PRIVATE);
+            let sock: u64 = field(socket, &offset::SOCKET_SOCK);
+            let family: u16 = field(sock, &offset::SOCK_FAMILY);
+            if family == AF_UNIX {
+                unix(socket, sock, end, key, &mut facts)?;
+            } else if family == AF_INET || family == AF_INET6 {
+                tcp(sock, family, end, key, &mut facts)?;
+            } else {
+                return None;
+            }
+        }
+        S_IFCHR => pty(file, inode, end, key, &mut facts)?,
+        _ => return None,
+    }
+    key.kind = facts.kind;
+    Some(facts)
+}
+
+#[inline(always)]
+fn unix(socket: u64, sock: u64, end: End, key: &mut StreamKey, facts: &mut Facts) -> Option<()> {
+    let kind: u16 = field(socket, &offset::SOCKET_TYPE);
+    if kind != SOCK_STREAM && kind != SOCK_SEQPACKET {
+        return None;
+    }
+    let peer: u64 = field(sock, &offset::UNIX_PEER);
+    if peer == 0 {
+        return None;
+    }
+    facts.kind = ObjectKind::Unix as u8;
+    facts.packets = kind == SOCK_SEQPACKET;
+    if matches!(end, End::Writer) {
+        key.words[0] = sock;
+        key.words[1] = peer;
+    } else {
+        key.words[0] = peer;
+        key.words[1] = sock;
+    }
+    Some(())
+}
+
+#[inline(always)]
+fn tcp(sock: u64, family: u16, end: End, key: &mut StreamKey, facts: &mut Facts) -> Option<()> {
+    let protocol: u16 = field(sock, &offset::SOCK_PROTOCOL);
+    if protocol & 0xff != IPPROTO_TCP {
+        return None;
+    }
+    facts.kind = ObjectKind::Tcp as u8;
+    let (local, remote) = if family == AF_INET6 && has(&offset::SOCK_LOCAL6) {
+        (field::<[u64; 2]>(sock, &offset::SOCK_LOCAL6), field::<[u64; 2]>(sock, &offset::SOCK_REMOTE6))
+    } else {
+        (mapped(field(sock, &offset::SOCK_LOCAL4)), mapped(field(sock, &offset::SOCK_REMOTE4)))
+    };
+    let local_port: u16 = field(sock, &offset::SOCK_LOCAL_PORT);
+    let remote_port = u16::from_be(field(sock, &offset::SOCK_REMOTE_PORT));
+    if has(&offset::NET_COOKIE) {
+        let namespace: u64 = field(sock, &offset::SOCK_NET);
+        key.words[4] = field(namespace, &offset::NET_COOKIE);
+    }
+    if matches!(end, End::Writer) {
+        key.words[0] = local[0];
+        key.words[1] = local[1];
+        key.words[2] = remote[0];
+        key.words[3] = remote[1];
+        key.ports = u32::from(local_port) << 16 | u32::from(remote_port);
+        facts.sequence = field(sock, &offset::TCP_WRITTEN);
+    } else {
+        key.words[0] = remote[0];
+        key.words[1] = remote[1];
+        key.words[2] = local[0];
+        key.words[3] = local[1];
+        key.ports = u32::from(remote_port) << 16 | u32::from(local_port);
+        facts.sequence = field(sock, &offset::TCP_COPIED);
+    }
+    Some(())
+}
+
+/// An IPv4 address (network order) as v4-mapped IPv6, in two words of memory order.
+#[inline(always)]
+fn mapped(address: u32) -> [u64; 2] {
+    [0, u64::from_le(0xffff_0000) | u64::from(address) << 32]
+}
+
+#[inline(always)]
+fn pty(file: u64, inode: u64, end: End, key: &mut StreamKey, facts: &mut Facts) -> Option<()> {
+    let device: u32 = field(inode, &offset::INODE_RDEV);
+    let major = device >> 20;
+    if major != MAJOR_TTY_ALIAS && !(MAJOR_PTS_FIRST..=MAJOR_PTS_LAST).contains(&major) {
+        return None;
+    }
+    let private: u64 = field(file, &offset::FILE_PRIVATE);
+    let tty: u64 = field(private, &offset::TTY_FILE_TTY);
+    let driver: u64 = field(tty, &offset::TTY_DRIVER);
+    let kind: u16 = field(driver, &offset::TTY_DRIVER_TYPE);
+    let side: u16 = field(driver, &offset::TTY_DRIVER_SUBTYPE);
+    if kind != DRIVER_PTY || (side != PTY_MASTER && side != PTY_SLAVE) {
+        return None;
+    }
+    let link: u64 = field(tty, &offset::TTY_LINK);
+    facts.kind = ObjectKind::Pty as u8;
+    facts.master = side == PTY_MASTER;
+    key.words[0] = if tty < link { tty } else { link };
+    let to_slave = facts.master == matches!(end, End::Writer);
+    key.direction = if to_slave { Direction::ToSlave as u8 } else { Direction::FromSlave as u8 };
+    Some(())
+}
+
+/// `f_mode` of a file: bit 0 readable, bit 1 writable (include/linux/fs.h).
+#[inline(always)]
+pub fn access_of(file: u64) -> u32 {
+    field(file, &offset::FILE_MODE)
+}
+

@@ -1,0 +1,267 @@
+//! The exit of every system call: the arguments still stand in the registers, the result is the true count, and the
+//! buffer is resident because the kernel has just used it.
+
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use sensor_ebpf::{Call, End, Shape, compat_call, native_call};
+
+use crate::{
+    kernel::{file_of, has, offset, read_user, task, typed},
+    maps::SCRATCH_SYSCALLS,
+    movement::{Movement, born, moved},
+    object::access_of,
+    take::{Buffers, length_of_messages},
+};
+
+const MSG_OOB: u64 = 0x1;
+const MSG_PEEK: u64 = 0x2;
+const MSG_TRUNC: u64 = 0x20;
+const MSG_ERRQUEUE: u64 = 0x2000;
+const FMODE_READ: u32 = 1;
+const FMODE_WRITE: u32 = 2;
+
+/// The number and the first four arguments of a call.
+struct Arguments {
+    call: Call,
+    compat: bool,
+    values: [u64; 4],
+}
+
+#[cfg(bpf_target_arch = "x86_64")]
+mod registers {
+    //! `struct pt_regs` (arch/x86/include/asm/ptrace.h), byte offsets.
+    pub const NUMBER: usize = 120;
+    pub const NATIVE: [usize; 4] = [112, 104, 96, 56];
+    pub const COMPAT: [usize; 4] = [40, 88, 96, 104];
+    /// `TS_COMPAT` of `thread_info.status` (arch/x86/include/asm/thread_info.h).
+    pub const COMPAT_BIT: u32 = 2;
+}
+
+#[cfg(bpf_target_arch = "aarch64")]
+mod registers {
+    //! `struct pt_regs` (arch/arm64/include/asm/ptrace.h), byte offsets. The result overwrote x0; `orig_x0` keeps it.
+    pub const NUMBER: usize = 280;
+    pub const NATIVE: [usize; 4] = [272, 8, 16, 24];
+    pub const COMPAT: [usize; 4] = NATIVE;
+    /// `TIF_32BIT` of `thread_info.flags` (arch/arm64/include/asm/thread_info.h).
+    pub const COMPAT_BIT: u32 = 1 << 22;
+}
+
+#[inline(always)]
+unsafe fn register(registers: *const u8, at: usize) -> u64 {
+    // SAFETY: a typed pointer to the registers, and an offset inside them.
+    unsafe { registers.add(at).cast::<u64>().read() }
+}
+
+#[inline(always)]
+unsafe fn is_compat(task: *const u8) -> bool {
+    #[cfg(bpf_target_arch = "x86_64")]
+    let field = &offset::THREAD_STATUS;
+    #[cfg(bpf_target_arch = "aarch64")]
+    let field = &offset::THREAD_FLAGS;
+    // SAFETY: the current task.
+    has(field) && unsafe { typed::<u32>(task, field) } & registers::COMPAT_BIT != 0
+}
+
+/// What was called; `Other` for the calls that do not matter here.
+#[inline(always)]
+unsafe fn arguments_of(context: &BtfTracePointContext) -> Arguments {
+    let values: *const u8 = context.arg(0);
+    // SAFETY: argument 0 of sys_exit is the `struct pt_regs` of the call.
+    unsafe {
+        #[cfg(bpf_target_arch = "x86_64")]
+        let number = register(values, registers::NUMBER);
+        #[cfg(bpf_target_arch = "aarch64")]
+        let number = register(values, registers::NUMBER) & 0xffff_ffff;
+        let compat = is_compat(task());
+        let call = if compat { compat_call(number) } else { native_call(number) };
+        if matches!(call, Call::Other) {
+            return Arguments { call, compat, values: [0; 4] };
+        }
+        let at = if compat { registers::COMPAT } else { registers::NATIVE };
+        let mut values = [
+            register(values, at[0]),
+            register(values, at[1]),
+            register(values, at[2]),
+            register(values, at[3]),
+        ];
+        if compat {
+            let mut index = 0;
+            while index < 4 {
+                values[index] &= 0xffff_ffff;
+                index += 1;
+            }
+        }
+        Arguments { call, compat, values }
+    }
+}
+
+/// `socketcall(call, arguments)` of 32-bit x86 (include/uapi/linux/net.h).
+#[inline(always)]
+fn unpack_socketcall(arguments: &mut Arguments) {
+    arguments.call = match arguments.values[0] {
+        9 | 11 => Call::Sendto,
+        10 | 12 => Call::Recvfrom,
+        16 => Call::Sendmsg,
+        17 => Call::Recvmsg,
+        _ => Call::Other,
+    };
+    let Some(values) = read_user::<[u32; 4]>(arguments.values[1]) else {
+        arguments.call = Call::Other;
+        return;
+    };
+    arguments.values =
+        [u64::from(values[0]), u64::from(values[1]), u64::from(values[2]), u64::from(values[3])];
+}
+
+#[btf_tracepoint(function = "sys_exit")]
+pub fn sys_exit(context: BtfTracePointContext) -> i32 {
+    let result: i64 = context.arg(1);
+    if result < 0 {
+        return 0;
+    }
+    // SAFETY: the context is sys_exit's.
+    let mut arguments = unsafe { arguments_of(&context) };
+    if matches!(arguments.call, Call::Other) {
+        return 0;
+    }
+    if matches!(arguments.call, Call::Socketcall) {
+        unpack_socketcall(&mut arguments);
+    }
+    match arguments.call {
+        Call::Other => {}
+        Call::Pipe | Call::Socketpair | Call::Connect | Call::Accept => birth(&arguments, result as u64),
+        Call::Splice | Call::Tee | Call::Vmsplice | Call::Sendfile => {
+            if result > 0 {
+                without_buffer(&arguments, result as u64);
+            }
+        }
+        _ => {
+            if result > 0 {
+                with_buffer(&arguments, result as u64);
+            }
+        }
+    }
+    0
+}
+
+#[inline(always)]
+fn with_buffer(arguments: &Arguments, result: u64) {
+    let [descriptor, address, third, fourth] = arguments.values;
+    let compat = arguments.compat;
+    let mut flags = 0;
+    let mut bytes = result;
+    let (end, shape, elements) = match arguments.call {
+        Call::Read => (End::Reader, Shape::Plain, 0),
+        Call::Write | Call::Sendto => (End::Writer, Shape::Plain, 0),
+        Call::Readv => (End::Reader, Shape::Vector, third),
+        Call::Writev => (End::Writer, Shape::Vector, third),
+        Call::Recvfrom => {
+            flags = fourth;
+            (End::Reader, Shape::Plain, 0)
+        }
+        Call::Recvmsg => {
+            flags = third;
+            (End::Reader, Shape::Message, 0)
+        }
+        Call::Sendmsg => (End::Writer, Shape::Message, 0),
+        Call::Recvmmsg => {
+            flags = fourth;
+            (End::Reader, Shape::Messages, result)
+        }
+        Call::Sendmmsg => (End::Writer, Shape::Messages, result),
+        _ => return,
+    };
+    if flags & (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE) != 0 {
+        return;
+    }
+    // SAFETY: the current task.
+    let file = unsafe { file_of(task(), descriptor as u32) };
+    if file == 0 {
+        return;
+    }
+    if matches!(shape, Shape::Messages) {
+        bytes = length_of_messages(address, result, compat);
+    }
+    moved(
+        &Movement {
+            file,
+            bytes,
+            buffers: Buffers { address, elements, shape: shape as u8, compat, padding: [0; 6] },
+            end,
+            discarded: flags & MSG_TRUNC != 0,
+            padding: [0; 6],
+        },
+        &SCRATCH_SYSCALLS,
+    );
+}
+
+#[inline(always)]
+fn without_buffer(arguments: &Arguments, bytes: u64) {
+    let [first, second, third, _] = arguments.values;
+    // The descriptors that bytes came from and went to (splice: in, offset, out; tee: in, out; sendfile: out, in).
+    let (from, to) = match arguments.call {
+        Call::Splice => (first, third),
+        Call::Tee => (u64::MAX, second),
+        Call::Sendfile => (second, first),
+        _ => (first, first),
+    };
+    let mut side = 0;
+    // One body for both sides: inlined twice it would double the program.
+    while side < 2 {
+        let (descriptor, end, access) =
+            if side == 0 { (to, End::Writer, FMODE_WRITE) } else { (from, End::Reader, FMODE_READ) };
+        side += 1;
+        if descriptor == u64::MAX {
+            continue;
+        }
+        // SAFETY: the current task.
+        let file = unsafe { file_of(task(), descriptor as u32) };
+        if file == 0 || access_of(file) & access == 0 {
+            continue;
+        }
+        moved_without_buffer(file, end, bytes);
+    }
+}
+
+#[inline(never)]
+fn moved_without_buffer(file: u64, end: End, bytes: u64) {
+    moved(
+        &Movement {
+            file,
+            bytes,
+            buffers: Buffers { address: 0, elements: 0, shape: Shape::None as u8, compat: false, padding: [0; 6] },
+            end,
+            discarded: false,
+            padding: [0; 6],
+        },
+        &SCRATCH_SYSCALLS,
+    );
+}
+
+/// A pipe or Unix socket came to be: from here on its bytes are counted from the first.
+#[inline(always)]
+fn birth(arguments: &Arguments, result: u64) {
+    // SAFETY: the current task.
+    let file = |descriptor: u32| unsafe { file_of(task(), descriptor) };
+    match arguments.call {
+        Call::Pipe => {
+            if let Some([_, writer]) = read_user::<[u32; 2]>(arguments.values[0]) {
+                born(file(writer), End::Writer);
+            }
+        }
+        Call::Socketpair => {
+            if let Some([one, _]) = read_user::<[u32; 2]>(arguments.values[3]) {
+                let file = file(one);
+                born(file, End::Writer);
+                born(file, End::Reader);
+            }
+        }
+        Call::Connect => {
+            let file = file(arguments.values[0] as u32);
+            born(file, End::Writer);
+            born(file, End::Reader);
+        }
+        // What the client sent before this moment was counted without its beginning being known to be one.
+        _ => born(file(result as u32), End::Writer),
+    }
+}

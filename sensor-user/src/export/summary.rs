@@ -1,0 +1,158 @@
+//! What was seen and what was not, said at the end.
+//!
+//! Invariant: "nothing was lost" is said only where every counter could be read and says so.
+
+use std::fmt::Write as _;
+
+use mcp_sensor_proto::v1::event::Body;
+use mcp_sensor_proto::v1::session_change::State as SessionState;
+use mcp_sensor_proto::v1::tool_call::State as CallState;
+use mcp_sensor_proto::v1::{BlindSpot, Event, Loss};
+
+use super::sanitize::sanitize;
+use super::style::{Style, Styles};
+use super::{names, units, words};
+
+/// Blind spots that are told one by one.
+const MAX_BLIND_SPOTS: usize = 20;
+
+/// Counts of one run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Summary {
+    /// How long was watched, in nanoseconds.
+    pub duration: u64,
+    /// Sessions seen.
+    pub sessions: u64,
+    /// Messages seen.
+    pub messages: u64,
+    /// Tool calls begun.
+    pub tool_calls: u64,
+    /// Bytes of these messages.
+    pub bytes: u64,
+    /// Holes in sessions, whatever made them.
+    pub gaps: u64,
+    /// Bytes in those holes whose size is known.
+    pub gap_bytes: u64,
+    /// Holes whose size is not known.
+    pub gaps_of_unknown_size: u64,
+    /// What was lost, by place and reason; from the counters.
+    pub loss: Loss,
+    /// What could not be read at the end.
+    pub blind_spots: Vec<BlindSpot>,
+    /// Why some counters of losses could not be read; empty where all could.
+    pub unknown_loss: String,
+}
+
+impl Summary {
+    /// Counts an event: sessions, messages, tool calls, bytes and gaps. Losses and blind spots are taken from the sensor's
+    /// own events; the last one counts.
+    pub fn count(&mut self, event: &Event) {
+        match &event.body {
+            Some(Body::SessionChange(change)) if change.state() == SessionState::Opened => self.sessions += 1,
+            Some(Body::Message(message)) => {
+                self.messages += 1;
+                self.bytes += message.size_bytes;
+            }
+            Some(Body::ToolCall(call)) if call.state() == CallState::Started => self.tool_calls += 1,
+            Some(Body::Gap(gap)) => {
+                self.gaps += 1;
+                self.gap_bytes += gap.bytes.unwrap_or(0);
+                self.gaps_of_unknown_size += u64::from(gap.bytes.is_none());
+            }
+            Some(Body::Sensor(sensor)) => {
+                self.loss = sensor.loss.clone().unwrap_or_default();
+                self.blind_spots.clone_from(&sensor.blind_spots);
+            }
+            _ => {}
+        }
+    }
+
+    /// True where every counter says that nothing was lost.
+    #[must_use]
+    pub fn nothing_was_lost(&self) -> bool {
+        self.unknown_loss.is_empty() && self.gaps == 0 && self.loss.counts.iter().all(|count| count.count == 0 && count.bytes == 0)
+    }
+
+    /// The summary in words, for standard error. Ends with a line end.
+    #[must_use]
+    pub fn render(&self, styles: Styles) -> String {
+        let mut shown = format!(
+            "mcp-sensor: watched for {}: {}, {} ({}), {}.\n",
+            units::duration(self.duration),
+            units::count(self.sessions, "session"),
+            units::count(self.messages, "message"),
+            units::bytes(self.bytes),
+            units::count(self.tool_calls, "tool call"),
+        );
+        self.render_loss(styles, &mut shown);
+        self.render_blind_spots(styles, &mut shown);
+        shown
+    }
+
+    fn render_loss(&self, styles: Styles, shown: &mut String) {
+        if self.nothing_was_lost() {
+            shown.push_str("Nothing was lost.\n");
+            return;
+        }
+        for count in self.loss.counts.iter().filter(|count| count.count > 0 || count.bytes > 0) {
+            let (unit, place) = words::loss_place(count.place);
+            let mut line = format!("Lost {} {place}", units::count(count.count, unit));
+            // Writing to a string cannot fail.
+            if count.bytes > 0 {
+                let _ = write!(line, " ({})", units::bytes(count.bytes));
+            }
+            let _ = write!(line, ": {}", words::loss_reason(count.reason));
+            if let Some(mend) = words::loss_mend(count.reason) {
+                let _ = write!(line, "; {mend}");
+            }
+            push_line(styles, &line, shown);
+        }
+        if self.gaps > 0 {
+            let mut line = format!("Missing from sessions: {} in {}", units::bytes(self.gap_bytes), units::count(self.gaps, "gap"));
+            if self.gaps_of_unknown_size > 0 {
+                let _ = write!(line, ", {} of unknown size", units::grouped(self.gaps_of_unknown_size));
+            }
+            push_line(styles, &line, shown);
+        }
+        if !self.unknown_loss.is_empty() {
+            push_line(styles, &format!("Whether more was lost is not known: {}", sanitize(&self.unknown_loss)), shown);
+        }
+    }
+
+    fn render_blind_spots(&self, styles: Styles, shown: &mut String) {
+        if self.blind_spots.is_empty() {
+            shown.push_str("No blind spots.\n");
+            return;
+        }
+        push_line(styles, &format!("{}:", units::count(self.blind_spots.len() as u64, "blind spot")), shown);
+        for spot in self.blind_spots.iter().take(MAX_BLIND_SPOTS) {
+            push_line(styles, &format!("  {}", blind_spot(spot)), shown);
+        }
+        let more = self.blind_spots.len().saturating_sub(MAX_BLIND_SPOTS);
+        if more > 0 {
+            push_line(styles, &format!("  and {more} more: see `mcp-sensor check`"), shown);
+        }
+    }
+}
+
+/// A blind spot in words, safe to print.
+#[must_use]
+pub(super) fn blind_spot(spot: &BlindSpot) -> String {
+    let mut shown = match &spot.process {
+        Some(process) => format!("{}[{}]: ", sanitize(names::short(process)), process.pid),
+        None => "this host: ".to_owned(),
+    };
+    shown.push_str(words::blind_reason(spot.reason));
+    if !spot.detail.is_empty() {
+        let _ = write!(shown, ": {}", sanitize(&spot.detail));
+    }
+    if spot.bytes > 0 {
+        let _ = write!(shown, " ({} unseen)", units::bytes(spot.bytes));
+    }
+    shown
+}
+
+fn push_line(styles: Styles, line: &str, shown: &mut String) {
+    styles.paint(Style::Warning, line, shown);
+    shown.push('\n');
+}

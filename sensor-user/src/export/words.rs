@@ -1,0 +1,118 @@
+//! The proto's enumerations in words, for people.
+
+use mcp_sensor_proto::v1::{blind_spot, loss, message, session};
+
+/// Why something was lost.
+#[must_use]
+pub(super) fn loss_reason(reason: i32) -> &'static str {
+    use loss::Reason;
+    match Reason::try_from(reason).unwrap_or_default() {
+        Reason::Unspecified | Reason::Unknown => "cause not known",
+        Reason::RingFull => "the ring buffer was full",
+        Reason::ReadFault => "the process's memory could not be read",
+        Reason::OverLimit => "one call moved more than the limit",
+        Reason::NoBuffer => "moved by a call that shows no buffer",
+        Reason::NoScratch => "the kernel had no scratch space",
+        Reason::Memory => "the sensor was at its memory limit",
+        Reason::QueueFull => "the sensor's queue was full",
+        Reason::ProgramSkipped => "the kernel skipped a program",
+        Reason::SpoolFull => "the spool was full",
+    }
+}
+
+/// What could be done about a loss.
+#[must_use]
+pub(super) fn loss_mend(reason: i32) -> Option<&'static str> {
+    use loss::Reason;
+    match Reason::try_from(reason).unwrap_or_default() {
+        Reason::RingFull => Some("raise --ring-mib"),
+        Reason::OverLimit => Some("raise --max-call-mib"),
+        Reason::Memory => Some("raise --memory-mib"),
+        _ => None,
+    }
+}
+
+/// Where something was lost, and what is counted there: `record`, `in the kernel`.
+#[must_use]
+pub(super) fn loss_place(place: i32) -> (&'static str, &'static str) {
+    use loss::Place;
+    match Place::try_from(place).unwrap_or_default() {
+        Place::Unspecified => ("unit", "at a place not known"),
+        Place::Kernel => ("record", "in the kernel"),
+        Place::Queue => ("record", "behind the ring buffer"),
+        Place::Pipeline => ("message", "in the pipeline"),
+        Place::Export => ("event", "before the output"),
+        Place::Spool => ("event", "in the spool"),
+    }
+}
+
+/// Why something cannot be read.
+#[must_use]
+pub(super) fn blind_reason(reason: i32) -> &'static str {
+    use blind_spot::Reason;
+    match Reason::try_from(reason).unwrap_or_default() {
+        Reason::Unspecified => "cause not known",
+        Reason::TlsLibrary => "its TLS library has no probe",
+        Reason::TlsSymbols => "its TLS functions could not be found",
+        Reason::ProbeFailed => "a probe could not be attached",
+        Reason::NoBuffer => "its bytes move without a buffer",
+        Reason::CountsDisagree => "bytes moved unseen",
+        Reason::AttachedLate => "it was running before the sensor",
+        Reason::OtherKernel => "it runs on another kernel",
+        Reason::KernelLacks => "this kernel lacks what is needed",
+    }
+}
+
+/// What carries a session, and how it was read: `pipe`, `tcp http1 openssl`.
+#[must_use]
+pub(super) fn carrier(session: &mcp_sensor_proto::v1::Session) -> String {
+    use session::{Framing, Tls, Transport};
+    let transport = match session.transport() {
+        Transport::Unspecified => "",
+        Transport::Pipe => "pipe",
+        Transport::Unix => "unix socket",
+        Transport::Tcp => "tcp",
+        Transport::Pty => "terminal",
+    };
+    let framing = match session.framing() {
+        // What stdio does needs no word.
+        Framing::Unspecified | Framing::Ndjson => "",
+        Framing::Http1 => "http",
+        Framing::Http2 => "http/2",
+        Framing::Sse => "sse",
+        Framing::Websocket => "websocket",
+    };
+    let tls = match session.tls() {
+        Tls::Unspecified | Tls::None => "",
+        Tls::Openssl => "openssl",
+        Tls::Boringssl => "boringssl",
+        Tls::Go => "go tls",
+        Tls::Gnutls => "gnutls",
+        Tls::Rustls => "rustls",
+    };
+    let words = [transport, framing, tls].into_iter().filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// What was odd about a message. `None` for what only says how it was written.
+#[must_use]
+pub(super) fn odd_mark(mark: i32) -> Option<&'static str> {
+    use message::Mark;
+    match Mark::try_from(mark).unwrap_or_default() {
+        Mark::Batch | Mark::NoLineEnd | Mark::SeveralLines | Mark::NoVersion => None,
+        Mark::Unspecified => Some("a mark not known to this version"),
+        Mark::DuplicateKey => Some("a key twice"),
+        Mark::InvalidUtf8 => Some("invalid UTF-8"),
+        Mark::CarriageReturn => Some("a carriage return between messages"),
+        Mark::SharedLine => Some("shares its line with other text"),
+        Mark::ByteOrderMark => Some("a byte order mark"),
+        Mark::EscapedName => Some("an escaped name"),
+        Mark::OddId => Some("an odd id"),
+        Mark::NextToGap => Some("bytes missing next to it"),
+        Mark::UnknownMethod => Some("a method not in MCP"),
+        Mark::NoRequest => Some("no request was seen"),
+        Mark::IdInUse => Some("its id was in use"),
+        Mark::LaxJson => Some("lax JSON"),
+        Mark::Ambiguous => Some("servers may read another message in it"),
+    }
+}

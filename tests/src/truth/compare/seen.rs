@@ -1,0 +1,142 @@
+//! What is read of a sensor's event for comparing.
+
+use super::Options;
+use crate::truth::Entry;
+use serde_json::Value;
+use std::fmt;
+
+/// A `message` event: the parts that are compared. Bodies are left behind.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Seen {
+    /// Pid of the client.
+    pub client: Option<u32>,
+    /// Pid of the server.
+    pub server: Option<u32>,
+    /// True from the client to the server.
+    pub to_server: bool,
+    /// `REQUEST`, `RESPONSE`, `ERROR`, `NOTIFICATION`.
+    pub kind: String,
+    /// The method; of a response, the request's.
+    pub method: String,
+    /// The id as JSON text.
+    pub request_id: String,
+    /// Bytes of the JSON value.
+    pub size: u64,
+    /// SHA-256 of these bytes, hexadecimal.
+    pub sha256: String,
+    /// Names of the marks.
+    pub marks: Vec<String>,
+}
+
+impl Seen {
+    /// Reads an event; `None` where it is no `message` event.
+    #[must_use]
+    pub fn from_event(event: &Value) -> Option<Self> {
+        let message = event.get("message")?;
+        let text = |name: &str| message.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let pid = |side: &str| {
+            let pid = number(event.get(side)?.get("pid")?)?;
+            u32::try_from(pid).ok().filter(|pid| *pid != 0)
+        };
+        Some(Self {
+            client: pid("client"),
+            server: pid("server"),
+            to_server: text("direction").ends_with("CLIENT_TO_SERVER"),
+            kind: text("type"),
+            method: text("method"),
+            request_id: match message.get("requestId") {
+                Some(Value::String(id)) => id.clone(),
+                Some(id) => id.to_string(),
+                None => String::new(),
+            },
+            size: message.get("sizeBytes").and_then(number).unwrap_or_default(),
+            sha256: text("sha256").to_ascii_lowercase(),
+            marks: message
+                .get("marks")
+                .and_then(Value::as_array)
+                .map(|marks| marks.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+                .unwrap_or_default(),
+        })
+    }
+
+    /// Reads the `message` events among these.
+    #[must_use]
+    pub fn all(events: &[Value]) -> Vec<Self> {
+        events.iter().filter_map(Self::from_event).collect()
+    }
+
+    pub(super) fn key(&self) -> super::Key {
+        (self.to_server, self.size, self.sha256.clone())
+    }
+
+    pub(super) fn sender(&self) -> Option<u32> {
+        if self.to_server { self.client } else { self.server }
+    }
+
+    pub(super) fn receiver(&self) -> Option<u32> {
+        if self.to_server { self.server } else { self.client }
+    }
+}
+
+/// A 64-bit number, which proto3 JSON writes as a string.
+fn number(value: &Value) -> Option<u64> {
+    value.as_u64().or_else(|| value.as_str()?.parse().ok())
+}
+
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let pid = |pid: Option<u32>| pid.map_or("?".to_owned(), |pid| pid.to_string());
+        let Self { kind, method, request_id, size, sha256, .. } = self;
+        let sha256 = sha256.get(..12).unwrap_or(sha256);
+        write!(f, "{} {kind} {method} id {request_id} {size} bytes {sha256}", if self.to_server { '>' } else { '<' })?;
+        write!(f, " of client {}, server {}", pid(self.client), pid(self.server))
+    }
+}
+
+/// What the event says otherwise than the log.
+pub(super) fn wrong_fields(entry: &Entry, event: &Seen, options: &Options) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if options.check_fields {
+        if let Some(method) = &entry.method
+            && *method != event.method
+        {
+            wrong.push(format!("{event}: method {method:?}"));
+        }
+        if let (Some(id), Some(_)) = (&entry.id, &entry.method)
+            && !id.is_null()
+            && !same_id(id, &event.request_id)
+        {
+            wrong.push(format!("{event}: id {id}"));
+        }
+    }
+    if options.check_marks
+        && let Some(mark) = entry.odd.as_deref().and_then(expected_mark)
+        && !event.marks.iter().any(|name| name.strip_prefix("MARK_").unwrap_or(name) == mark)
+    {
+        wrong.push(format!("{event}: no mark {mark}, but {:?}", event.marks));
+    }
+    wrong
+}
+
+/// `requestId` is JSON text: `7`, `"a"`. Numbers may be written another way.
+fn same_id(id: &Value, text: &str) -> bool {
+    let parsed: Option<Value> = serde_json::from_str(text).ok();
+    parsed.as_ref() == Some(id) || parsed.and_then(|parsed| parsed.as_f64()).is_some_and(|number| id.as_f64() == Some(number)) || id.as_str() == Some(text)
+}
+
+/// The mark that the sensor is to set on a message of a row of `peer odd`.
+fn expected_mark(row: &str) -> Option<&'static str> {
+    Some(match row {
+        "dupkey" => "DUPLICATE_KEY",
+        "badutf8" => "INVALID_UTF8",
+        "cr" => "CARRIAGE_RETURN",
+        "pretty" => "SEVERAL_LINES",
+        "twovalues" | "f6" => "SHARED_LINE",
+        "bom" => "BYTE_ORDER_MARK",
+        "batch" | "f22" => "BATCH",
+        "escaped" => "ESCAPED_NAME",
+        "nonewline" => "NO_LINE_END",
+        "f25" => "UNKNOWN_METHOD",
+        _ => return None,
+    })
+}

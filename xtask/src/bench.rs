@@ -1,0 +1,42 @@
+//! `cargo xtask bench`: hands over to the benchmark program of the end-to-end package.
+
+use anyhow::Result;
+use clap::Args as ClapArgs;
+
+use crate::process::run as run_command;
+use crate::report::timed;
+use crate::workspace::{END_TO_END_PACKAGE, Workspace};
+
+const BENCH_BIN: &str = "bench";
+
+/// Measure the numbers the design promises to hold.
+#[derive(ClapArgs)]
+#[command(after_help = "\
+Rows that load kernel programs need root.
+
+Examples:
+  cargo xtask bench               every row
+  cargo xtask bench --ci          every row, shortly: fails where a promise is broken
+  cargo xtask bench decode spool  only these rows
+  cargo xtask bench -- --help     the benchmark program's own options")]
+pub struct Args {
+    /// Short runs, and a failure where a promise is broken.
+    #[arg(long)]
+    ci: bool,
+    /// Rows to measure; all without.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    rows: Vec<String>,
+}
+
+/// Runs `cargo xtask bench`.
+///
+/// # Errors
+/// When the benchmarks do not build, or fail.
+pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
+    let mut command = workspace.cargo();
+    command
+        .args(["run", "--release", "--package", END_TO_END_PACKAGE, "--bin", BENCH_BIN, "--"])
+        .args(args.ci.then_some("--ci"))
+        .args(&args.rows);
+    timed("benchmarks", || run_command(&mut command))
+}
