@@ -42,10 +42,12 @@ pub extern "C" fn held_streams(context: *const Context) -> i32 {
             let greeting = [bpf_get_current_pid_tgid() >> 32, ABI_DIGEST.load()];
             bpf_seq_write(meta.sequence_file.cast(), greeting.as_ptr().cast_mut().cast(), 16);
         }
-        if context.task.is_null() || context.file.is_null() {
+        // Volatile: the verifier knows a pointer to be non-null in the register that was tested, not in a second load.
+        let task = (&raw const context.task).read_volatile();
+        let file = (&raw const context.file).read_volatile() as u64;
+        if task.is_null() || file == 0 {
             return 0;
         }
-        let file = context.file as u64;
         let access = access_of(file);
         let mut end = End::Reader;
         let mut turn = 0;
@@ -53,7 +55,7 @@ pub extern "C" fn held_streams(context: *const Context) -> i32 {
             turn += 1;
             let bit = end as u32;
             if access & (if bit == End::Reader as u32 { 1 } else { 2 }) != 0 {
-                tell(meta.sequence_file, context.task, file, end);
+                tell(meta.sequence_file, task, file, end);
             }
             end = End::Writer;
         }

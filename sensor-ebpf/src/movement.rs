@@ -304,7 +304,8 @@ unsafe fn on_stream(
             if writer && state.unseen_until < end {
                 state.unseen_until = end;
             }
-        } else if !writer && start <= state.reader_took && state.reader_took < end {
+        } else if !writer && (start <= state.reader_took || start <= state.written) && state.reader_took < end {
+            // What came before was taken at one end or the other.
             state.reader_took = end;
         }
     }

@@ -13,8 +13,7 @@ const AF_UNIX: u16 = 1;
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 const IPPROTO_TCP: u16 = 6;
-/// `TTY_DRIVER_TYPE_PTY`, `PTY_TYPE_MASTER`, `PTY_TYPE_SLAVE` (include/linux/tty_driver.h).
-const DRIVER_PTY: u16 = 4;
+/// `PTY_TYPE_MASTER`, `PTY_TYPE_SLAVE` (include/linux/tty_driver.h).
 const PTY_MASTER: u16 = 1;
 const PTY_SLAVE: u16 = 2;
 /// Major numbers of `/dev/tty` and `/dev/ptmx`, and of the Unix 98 pseudo-terminal slaves.
@@ -154,12 +153,12 @@ fn pty(file: u64, inode: u64, end: End, key: &mut StreamKey, facts: &mut Facts) 
     let private: u64 = field(file, &offset::FILE_PRIVATE);
     let tty: u64 = field(private, &offset::TTY_FILE_TTY);
     let driver: u64 = field(tty, &offset::TTY_DRIVER);
-    let kind: u16 = field(driver, &offset::TTY_DRIVER_TYPE);
     let side: u16 = field(driver, &offset::TTY_DRIVER_SUBTYPE);
-    if kind != DRIVER_PTY || (side != PTY_MASTER && side != PTY_SLAVE) {
+    let link: u64 = field(tty, &offset::TTY_LINK);
+    // Only pseudo-terminals are linked. (The driver's type has other numbers in other kernels.)
+    if link == 0 || (side != PTY_MASTER && side != PTY_SLAVE) {
         return None;
     }
-    let link: u64 = field(tty, &offset::TTY_LINK);
     facts.kind = ObjectKind::Pty as u8;
     facts.master = side == PTY_MASTER;
     key.words[0] = if tty < link { tty } else { link };

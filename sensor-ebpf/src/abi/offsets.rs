@@ -75,7 +75,6 @@ macro_rules! with_offsets {
             TTY_FILE_TTY "tty_file_private" ["tty"] required,
             TTY_LINK "tty_struct" ["link"] required,
             TTY_DRIVER "tty_struct" ["driver"] required,
-            TTY_DRIVER_TYPE "tty_driver" ["type"] required,
             TTY_DRIVER_SUBTYPE "tty_driver" ["subtype"] required,
             MM_EXE_FILE "mm_struct" ["exe_file"] required,
             MM_ARG_START "mm_struct" ["arg_start"] required,

@@ -293,6 +293,7 @@ impl Line {
             && let Some(last) = self.parts.last_mut()
             && !last.is_escape
             && let Some(space) = last.text.rfind(' ')
+            && space > 0
             && last.text.len() - space <= 24
         {
             let moved = last.text.split_off(space);

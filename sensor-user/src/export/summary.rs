@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 
 use mcp_sensor_proto::v1::event::Body;
+use mcp_sensor_proto::v1::loss::Count;
 use mcp_sensor_proto::v1::session_change::State as SessionState;
 use mcp_sensor_proto::v1::tool_call::State as CallState;
 use mcp_sensor_proto::v1::{BlindSpot, Event, Loss};
@@ -77,7 +78,7 @@ impl Summary {
     #[must_use]
     pub fn render(&self, styles: Styles) -> String {
         let mut shown = format!(
-            "mcp-sensor: watched for {}: {}, {} ({}), {}.\n",
+            "mcp-sensor: watched for {}: {}, {} ({}), {}\n",
             units::duration(self.duration),
             units::count(self.sessions, "session"),
             units::count(self.messages, "message"),
@@ -91,53 +92,60 @@ impl Summary {
 
     fn render_loss(&self, styles: Styles, shown: &mut String) {
         if self.nothing_was_lost() {
-            shown.push_str("Nothing was lost.\n");
+            push_line(styles, Style::GOOD, "nothing was lost", shown);
             return;
         }
         for count in self.loss.counts.iter().filter(|count| count.count > 0 || count.bytes > 0) {
-            let (unit, place) = words::loss_place(count.place);
-            let mut line = format!("Lost {} {place}", units::count(count.count, unit));
-            // Writing to a string cannot fail.
-            if count.bytes > 0 {
-                let _ = write!(line, " ({})", units::bytes(count.bytes));
-            }
-            let _ = write!(line, ": {}", words::loss_reason(count.reason));
-            if let Some(mend) = words::loss_mend(count.reason) {
-                let _ = write!(line, "; {mend}");
-            }
-            push_line(styles, &line, shown);
+            push_line(styles, Style::WARNING, &loss(count), shown);
         }
         if self.gaps > 0 {
-            let mut line = format!("Missing from sessions: {} in {}", units::bytes(self.gap_bytes), units::count(self.gaps, "gap"));
+            let mut line = format!("missing from sessions: {} in {}", units::bytes(self.gap_bytes), units::count(self.gaps, "gap"));
             if self.gaps_of_unknown_size > 0 {
                 let _ = write!(line, ", {} of unknown size", units::grouped(self.gaps_of_unknown_size));
             }
-            push_line(styles, &line, shown);
+            push_line(styles, Style::WARNING, &line, shown);
         }
         if !self.unknown_loss.is_empty() {
-            push_line(styles, &format!("Whether more was lost is not known: {}", sanitize(&self.unknown_loss)), shown);
+            push_line(styles, Style::WARNING, &format!("whether more was lost is not known: {}", sanitize(&self.unknown_loss)), shown);
         }
     }
 
     fn render_blind_spots(&self, styles: Styles, shown: &mut String) {
         if self.blind_spots.is_empty() {
-            shown.push_str("No blind spots.\n");
+            push_line(styles, Style::PLAIN, "no blind spots", shown);
             return;
         }
-        push_line(styles, &format!("{}:", units::count(self.blind_spots.len() as u64, "blind spot")), shown);
+        push_line(styles, Style::WARNING, &format!("{}:", units::count(self.blind_spots.len() as u64, "blind spot")), shown);
         for spot in self.blind_spots.iter().take(MAX_BLIND_SPOTS) {
-            push_line(styles, &format!("  {}", blind_spot(spot)), shown);
+            push_line(styles, Style::WARNING, &format!("  {}", blind_spot(spot, true)), shown);
         }
         let more = self.blind_spots.len().saturating_sub(MAX_BLIND_SPOTS);
         if more > 0 {
-            push_line(styles, &format!("  and {more} more: see `mcp-sensor check`"), shown);
+            push_line(styles, Style::WARNING, &format!("  and {more} more: see `mcp-sensor check`"), shown);
         }
     }
 }
 
-/// A blind spot in words, safe to print.
+/// A loss in words: `lost 12 records in the kernel (1.2 MiB): the ring buffer was full; raise --ring-mib`.
 #[must_use]
-pub(super) fn blind_spot(spot: &BlindSpot) -> String {
+pub(super) fn loss(count: &Count) -> String {
+    let (unit, place) = words::loss_place(count.place);
+    let mut line = format!("lost {} {place}", units::count(count.count, unit));
+    if count.bytes > 0 {
+        line.push_str(&format!(" ({})", units::bytes(count.bytes)));
+    }
+    line.push_str(": ");
+    line.push_str(words::loss_reason(count.reason));
+    if let Some(mend) = words::loss_mend(count.reason) {
+        line.push_str("; ");
+        line.push_str(mend);
+    }
+    line
+}
+
+/// A blind spot in words, safe to print. `size`: with the bytes that moved unseen, which change while it lasts.
+#[must_use]
+pub(super) fn blind_spot(spot: &BlindSpot, size: bool) -> String {
     let mut shown = match &spot.process {
         Some(process) => format!("{}[{}]: ", sanitize(names::short(process)), process.pid),
         None => "this host: ".to_owned(),
@@ -146,13 +154,14 @@ pub(super) fn blind_spot(spot: &BlindSpot) -> String {
     if !spot.detail.is_empty() {
         let _ = write!(shown, ": {}", sanitize(&spot.detail));
     }
-    if spot.bytes > 0 {
+    if size && spot.bytes > 0 {
         let _ = write!(shown, " ({} unseen)", units::bytes(spot.bytes));
     }
     shown
 }
 
-fn push_line(styles: Styles, line: &str, shown: &mut String) {
-    styles.paint(Style::Warning, line, shown);
+fn push_line(styles: Styles, style: Style, line: &str, shown: &mut String) {
+    shown.push_str("mcp-sensor: ");
+    styles.paint(style, line, shown);
     shown.push('\n');
 }

@@ -1,0 +1,19 @@
+//! The kernel side as the agent sees it, and the only place that names aya: load, attach, read, obey.
+//!
+//! Nothing is pinned: when the process ends, however it ends, nothing of it is left in the kernel.
+
+mod counters;
+mod existing;
+mod load;
+mod object;
+mod offsets;
+mod preflight;
+mod ring;
+mod verdicts;
+
+pub use counters::{Counters, KernelCounts};
+pub use existing::HeldStream;
+pub use load::{LoadError, Options, Programs, VerifiedProgram};
+pub use preflight::{CheckItem, CheckState, preflight};
+pub use ring::{Batch, Drain, records};
+pub use verdicts::Verdicts;

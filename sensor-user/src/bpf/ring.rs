@@ -1,0 +1,112 @@
+//! Draining the ring: a thread that copies and does nothing else.
+//!
+//! The kernel wakes it seldom (a wake-up costs more than the capture); it polls, every millisecond while there is
+//! traffic. Batches come from a fixed pool: where the pipeline cannot keep up, the thread waits for a batch to come back,
+//! the ring fills, and the kernel counts what it must drop. So there is one place of loss, and it is counted.
+
+use aya::maps::{Map, MapData, MapError, RingBuf};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use sensor_ebpf::RecordHeader;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, Sender, SyncSender, channel, sync_channel},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+use zerocopy::FromBytes as _;
+
+/// Bytes of a batch after which it is passed on.
+const BATCH_BYTES: usize = 1 << 20;
+/// Batches in the pool.
+const BATCHES: usize = 12;
+/// How long the thread sleeps while there is traffic, and when there was none for a while.
+const BUSY: Duration = Duration::from_millis(1);
+const IDLE: Duration = Duration::from_millis(4);
+/// Empty rounds after which the thread takes it that there is no traffic.
+const IDLE_AFTER: u32 = 64;
+
+/// Records, one behind the other, each padded to eight bytes.
+pub type Batch = Vec<u8>;
+
+/// The reading end of the ring.
+pub struct Drain {
+    ring: RingBuf<MapData>,
+}
+
+impl Drain {
+    pub(super) fn new(map: Map) -> Result<Self, MapError> {
+        RingBuf::try_from(map).map(|ring| Self { ring })
+    }
+
+    /// Starts the thread. Batches arrive at the receiver; they must be sent back when read. It ends when `stop` is set
+    /// and the ring is empty, or when the receiver is gone.
+    ///
+    /// # Errors
+    /// Where no thread can be started.
+    pub fn start(self, stop: Arc<AtomicBool>) -> std::io::Result<(Receiver<Batch>, Sender<Batch>, JoinHandle<()>)> {
+        let (full, batches) = sync_channel(BATCHES);
+        let (give_back, free) = channel();
+        for _ in 0..BATCHES {
+            let _ = give_back.send(Batch::new());
+        }
+        let thread =
+            std::thread::Builder::new().name("ring".into()).spawn(move || self.run(&stop, &full, &free))?;
+        Ok((batches, give_back, thread))
+    }
+
+    fn run(mut self, stop: &AtomicBool, full: &SyncSender<Batch>, free: &Receiver<Batch>) {
+        let mut empty_rounds = 0_u32;
+        let mut batch = Batch::new();
+        loop {
+            // Read before draining: what was in the ring when the stop came is drained still.
+            let last = stop.load(Ordering::Acquire);
+            self.fill(&mut batch);
+            let drained = batch.len() < BATCH_BYTES;
+            if batch.is_empty() {
+                empty_rounds = empty_rounds.saturating_add(1);
+            } else {
+                empty_rounds = 0;
+                let Ok(mut next) = free.recv() else { return };
+                next.clear();
+                if full.send(std::mem::replace(&mut batch, next)).is_err() {
+                    return;
+                }
+            }
+            if last && drained {
+                return;
+            }
+            if drained {
+                self.wait(if empty_rounds > IDLE_AFTER { IDLE } else { BUSY });
+            }
+        }
+    }
+
+    fn fill(&mut self, batch: &mut Batch) {
+        while batch.len() < BATCH_BYTES {
+            let Some(item) = self.ring.next() else { return };
+            batch.extend_from_slice(&item);
+            batch.resize(batch.len().next_multiple_of(8), 0);
+        }
+    }
+
+    fn wait(&self, duration: Duration) {
+        let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(duration.subsec_nanos()) };
+        // An interrupted or failed wait only means that the ring is looked at sooner.
+        let _ = poll(&mut [PollFd::new(&self.ring, PollFlags::IN)], Some(&timeout));
+    }
+}
+
+/// The records of a batch. Ends early at bytes that are no record: the rest of a batch cannot be told apart then.
+pub fn records(batch: &[u8]) -> impl Iterator<Item = (RecordHeader, &[u8])> {
+    let mut rest = batch;
+    std::iter::from_fn(move || {
+        let (header, _) = RecordHeader::read_from_prefix(rest).ok()?;
+        let length = usize::try_from(header.length).ok().filter(|length| *length >= size_of::<RecordHeader>())?;
+        let record = rest.get(..length)?;
+        rest = rest.get(length.next_multiple_of(8)..).unwrap_or_default();
+        Some((header, record))
+    })
+}
