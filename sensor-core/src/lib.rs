@@ -7,3 +7,7 @@
 
 pub mod event;
 pub mod input;
+pub mod json;
+pub mod redact;
+pub mod stream;
+pub mod wire;

@@ -13,6 +13,7 @@
 #![feature(asm_experimental_arch)]
 #![allow(internal_features, reason = "atomic adds need BPF assembly")]
 
+mod empty;
 mod existing;
 mod io_uring;
 mod kernel;

@@ -35,7 +35,10 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     let known = targets(workspace)?;
     let chosen = match &args.target {
         Some(target) if known.contains(target) => vec![target.clone()],
-        Some(target) => bail!("there is no fuzz target {target}; there are: {}", known.join(", ")),
+        Some(target) => bail!(
+            "there is no fuzz target {target}; there are: {}",
+            known.join(", ")
+        ),
         None => known,
     };
     let mut failed = Vec::new();
@@ -53,7 +56,10 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         }
     }
     if !failed.is_empty() {
-        bail!("these targets failed, see fuzz/artifacts: {}", failed.join(", "));
+        bail!(
+            "these targets failed, see fuzz/artifacts: {}",
+            failed.join(", ")
+        );
     }
     Ok(())
 }
@@ -66,9 +72,13 @@ fn targets(workspace: &Workspace) -> Result<Vec<String>> {
 
 fn install_cargo_fuzz(workspace: &Workspace) -> Result<()> {
     if which("rustup").is_none() || !succeeds(cargo_nightly(workspace).arg("--version")) {
-        bail!("fuzzing needs rustup's nightly (sanitizers are unstable): rustup toolchain install nightly");
+        bail!(
+            "fuzzing needs rustup's nightly (sanitizers are unstable): rustup toolchain install nightly"
+        );
     }
-    if which("cargo-fuzz").is_some() || succeeds(cargo_nightly(workspace).args(["fuzz", "--version"])) {
+    if which("cargo-fuzz").is_some()
+        || succeeds(cargo_nightly(workspace).args(["fuzz", "--version"]))
+    {
         return Ok(());
     }
     say(format!("installing cargo-fuzz {CARGO_FUZZ_VERSION}"));
@@ -76,7 +86,13 @@ fn install_cargo_fuzz(workspace: &Workspace) -> Result<()> {
         workspace
             .command("cargo")
             .env("CARGO_TARGET_DIR", workspace.target.join("cargo-fuzz"))
-            .args(["install", "cargo-fuzz", "--locked", "--version", CARGO_FUZZ_VERSION]),
+            .args([
+                "install",
+                "cargo-fuzz",
+                "--locked",
+                "--version",
+                CARGO_FUZZ_VERSION,
+            ]),
     )
 }
 
@@ -84,6 +100,9 @@ fn install_cargo_fuzz(workspace: &Workspace) -> Result<()> {
 fn cargo_nightly(workspace: &Workspace) -> Command {
     let mut command = workspace.command("cargo");
     // fuzz/ is a workspace of its own, and cargo-fuzz looks for its builds there.
-    command.env_remove("CARGO_TARGET_DIR").env_remove("RUSTUP_TOOLCHAIN").arg("+nightly");
+    command
+        .env_remove("CARGO_TARGET_DIR")
+        .env_remove("RUSTUP_TOOLCHAIN")
+        .arg("+nightly");
     command
 }

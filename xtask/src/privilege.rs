@@ -26,9 +26,7 @@ pub fn as_root(program: impl AsRef<OsStr>, purpose: &str) -> Result<Command> {
     }
     println!("    root is needed to {purpose}: asking sudo");
     let mut command = Command::new("sudo");
-    command
-        .args(["--preserve-env", "--"])
-        .arg(program.as_ref());
+    command.args(["--preserve-env", "--"]).arg(program.as_ref());
     Ok(command)
 }
 

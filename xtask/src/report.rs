@@ -21,7 +21,9 @@ impl Counts {
         let Some(result) = line.trim_start().strip_prefix("test result: ") else {
             return;
         };
-        let words = result.split([' ', ';', '.']).filter(|word| !word.is_empty());
+        let words = result
+            .split([' ', ';', '.'])
+            .filter(|word| !word.is_empty());
         let mut last = "";
         for word in words {
             match word {
@@ -43,7 +45,6 @@ impl Counts {
 enum Outcome {
     Passed(Counts),
     Failed(Counts, String),
-    Skipped(String),
 }
 
 #[derive(Debug)]
@@ -94,15 +95,6 @@ impl Report {
         success
     }
 
-    /// Notes a part that was left out, and why.
-    pub fn skip(&mut self, name: &str, reason: impl Into<String>) {
-        self.parts.push(Part {
-            name: name.to_owned(),
-            seconds: 0.0,
-            outcome: Outcome::Skipped(reason.into()),
-        });
-    }
-
     /// Whether no part failed.
     pub fn success(&self) -> bool {
         !self
@@ -124,7 +116,6 @@ impl Report {
                         sum.failed += 1;
                     }
                 }
-                Outcome::Skipped(_) => {}
             }
         }
         sum
@@ -148,7 +139,6 @@ impl Report {
                 Outcome::Failed(_, reason) => {
                     format!("FAILED: {}", reason.lines().next().unwrap_or(""))
                 }
-                Outcome::Skipped(reason) => format!("skipped: {reason}"),
             };
             println!("{:<width$}  {:>8.1}  {result}", part.name, part.seconds);
         }
@@ -211,7 +201,6 @@ mod tests {
             Ok(())
         });
         report.part("lint", |_| anyhow::bail!("too long"));
-        report.skip("kernels", "not asked for");
         assert!(!report.success());
         assert_eq!(
             report.counts(),

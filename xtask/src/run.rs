@@ -140,7 +140,10 @@ fn watch(
             }
             (_, Some(deadline)) if Instant::now() > deadline => {
                 send(agent, Signal::KILL);
-                bail!("the agent did not end within {} s and was killed", AGENT_GRACE.as_secs());
+                bail!(
+                    "the agent did not end within {} s and was killed",
+                    AGENT_GRACE.as_secs()
+                );
             }
             _ => {}
         }
@@ -181,7 +184,10 @@ impl Demo {
         let child = command
             .spawn()
             .with_context(|| format!("starting the demo: {}", line(&command)))?;
-        Ok(Self { child, ended: false })
+        Ok(Self {
+            child,
+            ended: false,
+        })
     }
 
     fn report_early_end(&mut self) {

@@ -47,12 +47,18 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
         full(workspace, &mut report);
     }
     report.print();
-    Ok(if report.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if report.success() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn quick(workspace: &Workspace, report: &mut Report) {
     report.part("lint", |_| lint::check(workspace, false));
-    report.part("committed kernel objects", |_| ebpf::check_digests(workspace));
+    report.part("committed kernel objects", |_| {
+        ebpf::check_digests(workspace)
+    });
     unit_tests(workspace, report, &Object::Committed);
 }
 
@@ -77,7 +83,9 @@ fn full(workspace: &Workspace, report: &mut Report) {
         report.part("load the programs and compare with the budget", |_| {
             ebpf::check_budget(workspace, &object, false)
         });
-        report.part("end-to-end tests", |counts| end_to_end(workspace, &object, counts));
+        report.part("end-to-end tests", |counts| {
+            end_to_end(workspace, &object, counts)
+        });
     } else {
         // Not a skip: whoever asks for everything must hear that the half that matters did not run.
         report.part("end-to-end tests", |_| {
@@ -90,7 +98,13 @@ fn full(workspace: &Workspace, report: &mut Report) {
 fn unit_tests(workspace: &Workspace, report: &mut Report, object: &Object) {
     report.part("unit and property tests", |counts| {
         let mut command = workspace.cargo();
-        command.args(["test", "--workspace", "--exclude", END_TO_END_PACKAGE, "--no-fail-fast"]);
+        command.args([
+            "test",
+            "--workspace",
+            "--exclude",
+            END_TO_END_PACKAGE,
+            "--no-fail-fast",
+        ]);
         object.embed_for_host(&mut command)?;
         cargo_test(&mut command, counts)
     });
@@ -109,7 +123,10 @@ fn end_to_end(workspace: &Workspace, object: &Object, counts: &mut Counts) -> Re
     run_command(&mut build).context("building the end-to-end tests")?;
 
     let cargo = workspace.cargo();
-    let mut command = as_root(cargo.get_program(), "load kernel programs in the end-to-end tests")?;
+    let mut command = as_root(
+        cargo.get_program(),
+        "load kernel programs in the end-to-end tests",
+    )?;
     command
         .current_dir(&workspace.root)
         .env("CARGO_TARGET_DIR", &workspace.target)

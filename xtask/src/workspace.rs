@@ -49,8 +49,9 @@ impl Workspace {
             .to_owned();
         let target = match env::var_os("CARGO_TARGET_DIR") {
             // Relative to the caller's folder, while our children run in the root: so it must become absolute here.
-            Some(folder) => std::path::absolute(&folder)
-                .with_context(|| format!("making CARGO_TARGET_DIR={} absolute", folder.display()))?,
+            Some(folder) => std::path::absolute(&folder).with_context(|| {
+                format!("making CARGO_TARGET_DIR={} absolute", folder.display())
+            })?,
             None => root.join("target"),
         };
         Ok(Self { root, target })

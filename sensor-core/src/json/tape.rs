@@ -46,7 +46,6 @@ pub struct Tape {
     unescaped: Vec<u8>,
     folder: Scanner,
     marks: Marks,
-    line_break: bool,
     complete: bool,
     limits: Limits,
 }
@@ -82,6 +81,15 @@ impl Tape {
     /// # Errors
     /// See [`ParseError`]; [`Self::root`] is `None` then.
     pub fn parse(&mut self, text: &[u8]) -> Result<Span, ParseError> {
+        self.parse_noting(text, Notes::default())
+    }
+
+    /// Like [`Self::parse`], but takes a line break inside the value for the end of the text.
+    pub(crate) fn parse_line(&mut self, text: &[u8]) -> Result<Span, ParseError> {
+        self.parse_noting(text, Notes { one_line: true, ..Notes::default() })
+    }
+
+    fn parse_noting(&mut self, text: &[u8], mut notes: Notes) -> Result<Span, ParseError> {
         self.forget();
         if u32::try_from(text.len()).is_err() {
             return Err(ParseError::TooManyNodes);
@@ -95,9 +103,7 @@ impl Tape {
                 None => return Err(ParseError::Incomplete),
             }
         }
-        let mut notes = Notes::default();
         let end = self.value(text, start, &mut notes)?;
-        self.line_break = notes.line_break;
         if notes.lax {
             self.marks = self.marks.union(Marks::LAX_JSON);
         }
@@ -124,15 +130,10 @@ impl Tape {
         self.marks
     }
 
-    /// True where the value parsed last has a line break in it.
-    pub(crate) const fn has_line_break(&self) -> bool {
-        self.line_break
-    }
-
     /// Makes room for the next text, and gives back what only an uncommonly big one needed.
     fn forget(&mut self) {
         const KEEP: usize = 1 << 16;
-        let Self { nodes, frames, keys, sorted, unescaped, folder: _, marks, line_break, complete, limits: _ } = self;
+        let Self { nodes, frames, keys, sorted, unescaped, folder: _, marks, complete, limits: _ } = self;
         nodes.clear();
         frames.clear();
         keys.clear();
@@ -145,7 +146,6 @@ impl Tape {
             unescaped.shrink_to(KEEP);
         }
         *marks = Marks::default();
-        *line_break = false;
         *complete = false;
     }
 
@@ -344,13 +344,17 @@ impl Tape {
     /// End of the container that begins at `pos` inside the open ones, without nodes for what is in it.
     fn skip(&mut self, text: &[u8], pos: usize, notes: &mut Notes) -> Result<usize, ParseError> {
         self.folder.reset_within(self.frames.len());
-        let rest = text.get(pos..).unwrap_or_default();
+        let mut rest = text.get(pos..).unwrap_or_default();
+        if notes.one_line
+            && let Some(end) = memchr2(b'\n', b'\r', rest)
+        {
+            rest = rest.get(..end).unwrap_or_default();
+        }
         let (used, progress) = self.folder.feed(rest);
         self.folder.release();
         match progress {
             Progress::Done => {
                 notes.high = u64::MAX;
-                notes.line_break |= memchr2(b'\n', b'\r', rest.get(..used).unwrap_or_default()).is_some();
                 Ok(pos + used)
             }
             Progress::More => Err(ParseError::Incomplete),
@@ -383,22 +387,24 @@ impl Tape {
     }
 }
 
-/// Position behind white space.
+/// Position behind white space. Where the value must be on one line, that of the text's end if there is a line break.
 #[inline]
-fn skip_space(text: &[u8], pos: usize, notes: &mut Notes) -> usize {
+fn skip_space(text: &[u8], pos: usize, notes: &Notes) -> usize {
     match text.get(pos) {
-        Some(&byte) if byte <= b' ' => skip_more_space(text, pos, notes),
+        Some(&byte) if byte <= b' ' => skip_more_space(text, pos, notes.one_line),
         _ => pos,
     }
 }
 
 #[inline(never)]
-fn skip_more_space(text: &[u8], mut pos: usize, notes: &mut Notes) -> usize {
+fn skip_more_space(text: &[u8], mut pos: usize, one_line: bool) -> usize {
     while let Some(&byte) = text.get(pos) {
         if !is_space(byte) {
             break;
         }
-        notes.line_break |= matches!(byte, b'\n' | b'\r');
+        if one_line && matches!(byte, b'\n' | b'\r') {
+            return text.len();
+        }
         pos += 1;
     }
     pos

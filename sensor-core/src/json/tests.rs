@@ -1,1 +1,1 @@
-#[allow(unused_imports, reason="later")] use super::*;
+

@@ -11,8 +11,8 @@ pub(super) struct Notes {
     pub high: u64,
     /// Something that a strict parser refuses.
     pub lax: bool,
-    /// A line break inside the value, be it inside or outside of a string.
-    pub line_break: bool,
+    /// Set by the caller: take a line break inside the value for the end of the text.
+    pub one_line: bool,
 }
 
 /// Bytes that interest us in a string (quote, backslash, control character) as high bits, exact up to the first of them.
@@ -57,9 +57,9 @@ pub(super) fn end(text: &[u8], mut pos: usize, notes: &mut Notes) -> Result<(usi
                 escapes = true;
                 pos = escape_end(text, pos, notes)?;
             }
+            b'\n' | b'\r' if notes.one_line => return Err(ParseError::Incomplete),
             _ => {
                 notes.lax = true;
-                notes.line_break |= matches!(byte, b'\n' | b'\r');
                 pos += 1;
             }
         }

@@ -4,7 +4,6 @@ use super::keys::Key;
 use super::tape::{Node, flag};
 use super::{Kind, Span, number, text};
 use std::borrow::Cow;
-use std::cmp::Ordering;
 
 /// One value of a parsed text.
 #[derive(Clone, Copy, Debug)]

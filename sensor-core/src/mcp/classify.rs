@@ -110,7 +110,9 @@ impl Classifier {
         match evidence {
             Evidence::Strong(role) => {
                 self.strong = self.strong.saturating_add(1);
-                self.vote(role);
+                if let Some(role) = role {
+                    self.vote(role);
+                }
             }
             Evidence::Weak { weight, kind, sender } => {
                 if self.weak_kinds & kind == 0 {
@@ -145,7 +147,7 @@ impl Classifier {
         *votes = votes.saturating_add(1);
     }
 
-    /// Takes the first message of the Agent Client Protocol that tells its sender's part into account.
+    /// Takes what a message of the Agent Client Protocol tells of its sender's part into account.
     pub fn agent_role(&mut self, role: Role) {
         self.role.get_or_insert(role);
     }
@@ -243,7 +245,7 @@ mod tests {
 
     #[test]
     fn one_strong_message_is_enough_and_one_foreign_one_does_not_hide_it() {
-        let strong = Evidence::Strong(Role::Client);
+        let strong = Evidence::Strong(Some(Role::Client));
         let foreign = Evidence::Against(Protocol::LanguageServer);
         assert_eq!(weighed(&[strong]), Decision::Mcp(Role::Client));
         assert_eq!(weighed(&[foreign, strong]), Decision::Mcp(Role::Client));
@@ -272,9 +274,9 @@ mod tests {
     fn with_header_lines_one_strong_message_is_not_enough() {
         let mut classifier = Classifier::default();
         classifier.sniff(b"Content-Length: 52\r\n\r\n");
-        classifier.message(Evidence::Strong(Role::Client));
+        classifier.message(Evidence::Strong(Some(Role::Client)));
         assert_eq!(classifier.decide(), Decision::Unsure);
-        classifier.message(Evidence::Strong(Role::Client));
+        classifier.message(Evidence::Strong(Some(Role::Client)));
         assert_eq!(classifier.decide(), Decision::Mcp(Role::Client));
     }
 

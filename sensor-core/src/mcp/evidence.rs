@@ -30,8 +30,8 @@ pub enum Protocol {
 /// What one message says.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Evidence {
-    /// Only MCP has this. The role is the sender's.
-    Strong(Role),
+    /// Only MCP has this. The role is the sender's, where it follows.
+    Strong(Option<Role>),
     /// MCP has this, others may. `kind` names the reason, so that a repeated one counts once.
     Weak {
         /// 1 or 2.
@@ -80,7 +80,7 @@ pub fn weigh(message: &Message<'_>) -> Evidence {
         MessageType::Response => message.result.map_or(Evidence::Neutral, |result| answered(message, result)),
         MessageType::Error => {
             let code = message.error.and_then(|error| error.get("code")).and_then(Value::as_i64);
-            if matches!(code, Some(-32020..=-32022 | -32042)) { Evidence::Strong(Role::Server) } else { Evidence::Neutral }
+            if matches!(code, Some(-32022..=-32020 | -32042)) { Evidence::Strong(Some(Role::Server)) } else { Evidence::Neutral }
         }
     }
 }
@@ -90,7 +90,7 @@ fn listed(row: &'static Method, message: &Message<'_>) -> Evidence {
     let get = |name: &str| params.and_then(|params| params.get(name));
     let weak = |weight, kind| Evidence::Weak { weight, kind, sender: row.sender };
     let evidence = match (row.weight, row.name) {
-        (Weight::Strong, _) => return Evidence::Strong(row.sender.unwrap_or(Role::Client)),
+        (Weight::Strong, _) => return Evidence::Strong(row.sender),
         (_, "initialize") => return initialize(message),
         (_, "tasks/get" | "tasks/cancel" | "tasks/result" | "tasks/update") => {
             // A2A names the task `id`.
@@ -119,7 +119,7 @@ fn initialize(message: &Message<'_>) -> Evidence {
         Some(version) if version.kind() == Kind::Number => Evidence::Against(Protocol::AgentClient),
         Some(version) if version.as_str().is_some_and(|version| facts::is_revision(&version)) => {
             if text(get("clientInfo").and_then(|client| client.get("name"))).is_some() {
-                Evidence::Strong(Role::Client)
+                Evidence::Strong(Some(Role::Client))
             } else {
                 Evidence::Weak { weight: 2, kind: INITIALIZE, sender: Some(Role::Client) }
             }
@@ -151,10 +151,10 @@ fn answered(message: &Message<'_>, result: Value<'_>) -> Evidence {
         && is_kind(get("capabilities"), Kind::Object)
         && text(version).is_some_and(|version| facts::is_revision(&version))
     {
-        return Evidence::Strong(Role::Server);
+        return Evidence::Strong(Some(Role::Server));
     }
     if is_kind(get("supportedVersions"), Kind::Array) && get("resultType").is_some() {
-        return Evidence::Strong(Role::Server);
+        return Evidence::Strong(Some(Role::Server));
     }
     if let Some(evidence) = reserved_meta(message) {
         return evidence;
@@ -191,10 +191,9 @@ fn reserved_meta(message: &Message<'_>) -> Option<Evidence> {
         }
         let name = key.split_once('/').map_or("", |(_, name)| name);
         let sender = match name {
-            "protocolVersion" | "clientInfo" | "clientCapabilities" | "logLevel" => Role::Client,
-            "serverInfo" | "subscriptionId" => Role::Server,
-            _ if message.kind == MessageType::Request => Role::Client,
-            _ => Role::Server,
+            "protocolVersion" | "clientInfo" | "clientCapabilities" | "logLevel" => Some(Role::Client),
+            "serverInfo" | "subscriptionId" => Some(Role::Server),
+            _ => None,
         };
         found = Some(Evidence::Strong(sender));
     }
@@ -236,21 +235,16 @@ fn unlisted(message: &Message<'_>) -> Evidence {
     Evidence::Neutral
 }
 
-/// True for a result that only a server gives to this request of a client: what shows a stream to be a log of both directions.
+/// The part that the sender of a message of the Agent Client Protocol plays in it.
 #[must_use]
-pub fn answers_as_server(method: &str, result: Value<'_>) -> bool {
-    let has = |name: &str| result.get(name).is_some();
-    match method {
-        "initialize" => has("serverInfo") || has("capabilities"),
-        "server/discover" => has("supportedVersions"),
-        "tools/list" => has("tools"),
-        "tools/call" => (has("content") || has("structuredContent")) && !has("model"),
-        "resources/list" => has("resources"),
-        "resources/templates/list" => has("resourceTemplates"),
-        "resources/read" => has("contents"),
-        "prompts/list" => has("prompts"),
-        "prompts/get" => has("messages"),
-        "completion/complete" => has("completion"),
-        _ => false,
+pub fn agent_client_sender(message: &Message<'_>) -> Option<Role> {
+    match message.method.as_ref() {
+        "initialize" | "authenticate" | "logout" | "session/new" | "session/load" | "session/prompt" | "session/cancel" | "session/list" => {
+            Some(Role::Client)
+        }
+        "session/update" | "session/request_permission" => Some(Role::Server),
+        method if method.starts_with("fs/") || method.starts_with("terminal/") => Some(Role::Server),
+        "" => message.result.filter(|result| result.get("agentCapabilities").is_some()).map(|_| Role::Server),
+        _ => None,
     }
 }

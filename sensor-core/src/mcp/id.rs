@@ -4,6 +4,7 @@
 
 use super::hash::Keyed;
 use crate::json::{Kind, Value};
+use std::borrow::Cow;
 
 /// Bytes of an id's text that are kept; a longer one is compared by hash and length.
 const KEPT: usize = 256;
@@ -47,18 +48,19 @@ impl<'a> Id<'a> {
     }
 
     /// Its text as JSON, cut where it is very long.
-    pub fn write(&self, out: &mut String) {
-        out.clear();
+    #[must_use]
+    pub fn text(&self) -> Cow<'a, str> {
         let raw = self.value.raw();
         if raw.len() <= KEPT {
-            out.push_str(&String::from_utf8_lossy(raw));
-            return;
+            return String::from_utf8_lossy(raw);
         }
+        let mut out = String::new();
         // Cut before the first escape or odd character, so that what is left is JSON again.
         let plain = raw.iter().skip(1).take(KEPT / 2).take_while(|&&byte| byte.is_ascii_graphic() && byte != b'\\' && byte != b'"');
         out.push('"');
         out.extend(plain.map(|&byte| char::from(byte)));
         out.push_str("\u{2026}\"");
+        Cow::Owned(out)
     }
 }
 
@@ -80,7 +82,8 @@ impl KeptId {
     pub fn set(&mut self, id: &Id<'_>) {
         self.r#type = id.r#type;
         self.hash = id.hash;
-        id.write(&mut self.text);
+        self.text.clear();
+        self.text.push_str(&id.text());
         self.plain.clear();
         let raw = id.value.raw();
         self.length = if raw.len() > KEPT { raw.len() } else { 0 };

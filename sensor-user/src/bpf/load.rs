@@ -3,6 +3,7 @@
 use super::{
     counters::Counters,
     existing::{self, HeldStream},
+    measure::Hook,
     object::{OBJECT, abi_digest},
     offsets::{self, OffsetError},
     ring::Drain,
@@ -15,7 +16,7 @@ use aya::{
     util::nr_cpus,
 };
 use sensor_ebpf::Settings;
-use std::{error::Error as _, io};
+use std::io;
 use thiserror::Error;
 
 /// The tracepoint programs: name in the object, tracepoint, whether capture needs it.
@@ -246,6 +247,15 @@ impl Programs {
         const NAME: &str = "COUNTS";
         let map = self.ebpf.take_map(NAME).ok_or(LoadError::Absent(NAME))?;
         Counters::new(map).map_err(|source| LoadError::Map { name: NAME, source })
+    }
+
+    /// For measuring: gives up everything but the capture hook, which then captures the measuring process too.
+    ///
+    /// # Errors
+    /// Where the settings cannot be written.
+    pub fn into_hook(mut self, options: Options) -> Result<Hook, LoadError> {
+        self.set(Settings { own_pid: 0, padding: 0, call_limit: options.call_limit })?;
+        Ok(Hook::capture(self.ebpf))
     }
 
     /// What the kernel says of each loaded program.

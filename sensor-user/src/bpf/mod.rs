@@ -5,6 +5,7 @@
 mod counters;
 mod existing;
 mod load;
+mod measure;
 mod object;
 mod offsets;
 mod preflight;
@@ -14,6 +15,7 @@ mod verdicts;
 pub use counters::{Counters, KernelCounts};
 pub use existing::HeldStream;
 pub use load::{LoadError, Options, Programs, VerifiedProgram};
+pub use measure::{Hook, count_time};
 pub use preflight::{CheckItem, CheckState, preflight};
 pub use ring::{Batch, Drain, records};
 pub use verdicts::Verdicts;

@@ -9,7 +9,7 @@ mod record;
 
 pub use key::{from_kernel, to_kernel};
 pub use live::Live;
-pub use record::{DecodeError, Record, decode};
+pub use record::{DecodeError, Record, decode, kin, process_of};
 
 use sensor_core::input::Time;
 use std::time::Duration;

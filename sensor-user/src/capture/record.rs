@@ -7,7 +7,6 @@ use thiserror::Error;
 use zerocopy::FromBytes as _;
 
 /// A decoded record.
-#[derive(Debug)]
 pub enum Record<'a> {
     /// Bytes of a stream.
     Chunk(Chunk<'a>),
@@ -47,6 +46,13 @@ pub enum DecodeError {
 #[must_use]
 pub const fn process_of(header: &RecordHeader) -> ProcessId {
     ProcessId { pid: header.pid, start_time: header.start_time }
+}
+
+/// The parent and the child of a fork.
+#[must_use]
+pub const fn kin(record: &ForkRecord) -> (ProcessId, ProcessId) {
+    let parent = ProcessId { pid: record.parent_pid, start_time: record.parent_start_time };
+    (parent, process_of(&record.header))
 }
 
 /// Decodes one record.

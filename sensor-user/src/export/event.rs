@@ -8,6 +8,8 @@ use prost_types::Timestamp;
 use sensor_core::event as core;
 use sensor_core::input::{LossReasons, Time};
 
+use crate::identity::Process;
+
 /// Makes the proto's event.
 ///
 /// `client` and `server` are the peers as identity has resolved them, without what MCP says of them: that comes from the
@@ -32,6 +34,12 @@ pub fn build(
         session: Some(self::session(session)),
         body: Some(self::body(body)),
     }
+}
+
+/// A process as the proto's peer: everything but its address and what MCP says of it. `boot_time` as in [`build`].
+#[must_use]
+pub fn resolved(process: &Process, boot_time: u64) -> v1::Peer {
+    process.to_peer(i64::try_from(boot_time).unwrap_or(i64::MAX))
 }
 
 /// A time since boot as wall-clock time. `boot_time` is in nanoseconds since 1970.

@@ -130,11 +130,11 @@ impl Summary {
 #[must_use]
 pub(super) fn loss(count: &Count) -> String {
     let (unit, place) = words::loss_place(count.place);
-    let mut line = format!("lost {} {place}", units::count(count.count, unit));
-    if count.bytes > 0 {
-        line.push_str(&format!(" ({})", units::bytes(count.bytes)));
-    }
-    line.push_str(": ");
+    let mut line = match (count.count, count.bytes) {
+        (0, bytes) => format!("lost {} {place}: ", units::bytes(bytes)),
+        (number, 0) => format!("lost {} {place}: ", units::count(number, unit)),
+        (number, bytes) => format!("lost {} {place} ({}): ", units::count(number, unit), units::bytes(bytes)),
+    };
     line.push_str(words::loss_reason(count.reason));
     if let Some(mend) = words::loss_mend(count.reason) {
         line.push_str("; ");
@@ -164,4 +164,78 @@ fn push_line(styles: Styles, style: Style, line: &str, shown: &mut String) {
     shown.push_str("mcp-sensor: ");
     styles.paint(style, line, shown);
     shown.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use mcp_sensor_proto::v1::loss::{Place, Reason};
+    use mcp_sensor_proto::v1::{Gap, Message, Peer, Sensor, SessionChange, ToolCall, blind_spot};
+
+    use super::*;
+
+    fn event(body: Body) -> Event {
+        Event { body: Some(body), ..Event::default() }
+    }
+
+    fn seen() -> Summary {
+        let mut summary = Summary { duration: 723_000_000_000, ..Summary::default() };
+        summary.count(&event(Body::SessionChange(SessionChange { state: SessionState::Opened.into(), ..SessionChange::default() })));
+        summary.count(&event(Body::SessionChange(SessionChange { state: SessionState::Closed.into(), ..SessionChange::default() })));
+        for _ in 0..1_204 {
+            summary.count(&event(Body::Message(Message { size_bytes: 3_000, ..Message::default() })));
+        }
+        summary.count(&event(Body::ToolCall(ToolCall { state: CallState::Started.into(), ..ToolCall::default() })));
+        summary.count(&event(Body::ToolCall(ToolCall { state: CallState::Completed.into(), ..ToolCall::default() })));
+        summary
+    }
+
+    fn lost() -> Summary {
+        let mut summary = seen();
+        summary.count(&event(Body::Gap(Gap { bytes: Some(5_000), ..Gap::default() })));
+        summary.count(&event(Body::Gap(Gap::default())));
+        let count = |place: Place, reason: Reason, count, bytes| Count { place: place.into(), reason: reason.into(), count, bytes };
+        let counts = vec![
+            count(Place::Kernel, Reason::RingFull, 12, 1_300_000),
+            count(Place::Kernel, Reason::OverLimit, 0, 5_000_000),
+            count(Place::Kernel, Reason::ProgramSkipped, 1, 0),
+            count(Place::Pipeline, Reason::Memory, 3, 20_000_000),
+            count(Place::Export, Reason::QueueFull, 0, 0),
+        ];
+        let process = Peer { pid: 4242, exe: "/opt/\u{1b}[8mcodex".to_owned(), ..Peer::default() };
+        let reason = blind_spot::Reason::TlsSymbols.into();
+        let spots = vec![
+            BlindSpot { process: Some(process), reason, detail: "rustls\nstripped".to_owned(), bytes: 2048, since: None },
+            BlindSpot { reason: blind_spot::Reason::KernelLacks.into(), detail: "no io_uring hook".to_owned(), ..BlindSpot::default() },
+        ];
+        summary.count(&event(Body::Sensor(Sensor { loss: Some(Loss { counts }), blind_spots: spots, ..Sensor::default() })));
+        summary
+    }
+
+    #[test]
+    fn a_run_without_losses_says_so() {
+        assert!(seen().nothing_was_lost());
+        insta::assert_snapshot!("summary_good", seen().render(Styles::PLAIN));
+    }
+
+    #[test]
+    fn a_run_with_losses_says_which() {
+        assert!(!lost().nothing_was_lost());
+        insta::assert_snapshot!("summary_lost", lost().render(Styles::PLAIN));
+        insta::assert_snapshot!("summary_lost_coloured", lost().render(Styles::COLOURED).replace('\u{1b}', "<ESC>"));
+    }
+
+    #[test]
+    fn counters_that_could_not_be_read_do_not_say_that_nothing_was_lost() {
+        let summary = Summary { unknown_loss: "the map `counters`: No such file (os error 2)".to_owned(), ..seen() };
+        assert!(!summary.nothing_was_lost());
+        insta::assert_snapshot!("summary_unknown", summary.render(Styles::PLAIN));
+    }
+
+    #[test]
+    fn many_blind_spots_are_told_in_part() {
+        let summary = Summary { blind_spots: vec![BlindSpot::default(); 30], ..seen() };
+        let shown = summary.render(Styles::PLAIN);
+        assert!(shown.contains("30 blind spots") && shown.contains("and 10 more"), "{shown}");
+        assert!(shown.lines().count() < 30);
+    }
 }

@@ -1,6 +1,6 @@
 //! Numbers as people read them.
 
-/// A size in bytes: `312 B`, `4.2 KiB`, `1.5 MiB`.
+/// A size in bytes, in seven columns or fewer: `312 B`, `4.2 KiB`, `15 MiB`.
 #[must_use]
 pub fn bytes(count: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
@@ -10,13 +10,13 @@ pub fn bytes(count: u64) -> String {
     let mut amount = count as f64 / 1024.0;
     let mut unit = "KiB";
     for next in UNITS.into_iter().skip(1) {
-        if amount < 999.95 {
+        if amount < 999.5 {
             break;
         }
         amount /= 1024.0;
         unit = next;
     }
-    if amount < 9.995 { format!("{amount:.2} {unit}") } else { format!("{amount:.1} {unit}") }
+    if amount < 9.95 { format!("{amount:.1} {unit}") } else { format!("{amount:.0} {unit}") }
 }
 
 /// A duration in seven columns or fewer, up to a hundred hours: `0.42 ms`, `12 ms`, `1.23 s`, `2m03s`, `1h02m`.
@@ -119,15 +119,20 @@ mod tests {
         let cases = [
             (0, "0 B"),
             (1023, "1023 B"),
-            (1024, "1.00 KiB"),
-            (10 * 1024, "10.0 KiB"),
-            (1024 * 1024 - 1, "1.00 MiB"),
-            (8 * 1024 * 1024, "8.00 MiB"),
-            (u64::MAX, "16.0 EiB"),
+            (1024, "1.0 KiB"),
+            (10 * 1024, "10 KiB"),
+            (1024 * 1024 - 1, "1.0 MiB"),
+            (8 * 1024 * 1024, "8.0 MiB"),
+            (u64::MAX, "16 EiB"),
         ];
         for (count, shown) in cases {
             assert_eq!(bytes(count), shown);
         }
+    }
+
+    #[test]
+    fn sizes_fit_their_column() {
+        assert!((0..64).map(|power| bytes((1 << power) - 1)).all(|shown| shown.len() <= 7));
     }
 
     #[test]

@@ -281,3 +281,63 @@ fn parse_cgroups(text: &str) -> (String, String) {
     (v2.to_owned(), v1.to_owned())
 }
 
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const REST: &str = "0 0 0 0 4194304 1 2 3 4 5 6 7 8 20 0 1 0 12345 6 7";
+
+    #[test]
+    fn a_name_in_stat_may_look_like_anything() {
+        for name in ["sh", "a b", ") Z 1 (", "", "((", "\n"] {
+            let stat = Stat::parse(format!("77 ({name}) S 12 {REST}").as_bytes()).unwrap();
+            assert_eq!(stat, Stat { parent: 12, tick: 12345, kernel_thread: false, ended: false }, "{name}");
+        }
+        assert!(Stat::parse(format!("77 (x) Z 12 {REST}").as_bytes()).unwrap().ended);
+        let kernel = REST.replace("4194304", "2129984");
+        assert!(Stat::parse(format!("2 (kthreadd) S 0 {kernel}").as_bytes()).unwrap().kernel_thread);
+        assert_eq!(Stat::parse(b"77 (x) S 12"), None);
+        assert_eq!(Stat::parse(b""), None);
+    }
+
+    #[test]
+    fn a_start_time_and_its_tick_agree() {
+        assert_eq!(tick(123_456_789_012), 12_345);
+        assert_eq!(tick(start_of(12_345)), 12_345);
+        assert_eq!(start_of(u64::MAX), u64::MAX);
+        // `USER_HZ` is what the kernel says it is.
+        let vector = std::fs::read("/proc/self/auxv").unwrap();
+        let pairs = vector.as_chunks::<16>().0.iter().map(|pair| {
+            let (key, value) = pair.split_at(8);
+            (u64::from_ne_bytes(key.try_into().unwrap()), u64::from_ne_bytes(value.try_into().unwrap()))
+        });
+        let hertz = pairs.filter(|(key, _)| *key == 17).map(|(_, value)| value).next();
+        assert_eq!(hertz, Some(1_000_000_000 / TICK));
+    }
+
+    #[test]
+    fn the_hierarchies_are_told_apart() {
+        let hybrid = "9:name=systemd:/a.service\n8:cpu,pids:/docker/x\n4:memory:/m\n0::/b.service (deleted)\n";
+        assert_eq!(parse_cgroups(hybrid), ("/b.service".to_owned(), "/docker/x".to_owned()));
+        assert_eq!(parse_cgroups("1:name=systemd:/a:b\n8:pids:/\n"), (String::new(), "/a:b".to_owned()));
+        assert_eq!(parse_cgroups("0::/x\n"), ("/x".to_owned(), String::new()));
+        assert_eq!(parse_cgroups("nonsense"), (String::new(), String::new()));
+    }
+
+    #[test]
+    fn a_name_that_ends_like_a_mark_is_left_alone() {
+        assert_eq!(without_mark("/bin/x (deleted)".to_owned(), true), "/bin/x");
+        assert_eq!(without_mark("/bin/x (deleted)".to_owned(), false), "/bin/x (deleted)");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_without_panic(bytes: Vec<u8>, text: String) {
+            let _ = Stat::parse(&bytes);
+            let _ = parse_cgroups(&text);
+            let _ = namespace(&text);
+        }
+    }
+}

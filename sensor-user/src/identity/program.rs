@@ -107,7 +107,7 @@ impl Program {
 
     /// True for a program of which nothing is known.
     pub fn is_unknown(&self) -> bool {
-        self.executable.is_empty() && self.file.is_none() && self.arguments.get().is_none()
+        self.executable.is_empty() && self.file.is_none()
     }
 
     /// True the first time, until [`Self::refuse_arguments`]: whoever gets it asks for the arguments.
@@ -156,6 +156,12 @@ impl Program {
     /// True while its arguments were asked for and have not come.
     pub fn arguments_pending(&self) -> bool {
         self.arguments_asked.load(Ordering::Relaxed) && self.arguments.get().is_none()
+    }
+
+    /// True where one of its arguments is `text`.
+    pub fn has_argument(&self, text: &str) -> bool {
+        let mut lists = self.arguments.get().into_iter().map(|arguments| arguments.bytes.split(|byte| *byte == 0));
+        lists.any(|mut list| list.any(|argument| argument == text.as_bytes()))
     }
 
     /// Its arguments, redacted; `None` while they are not known.

@@ -56,8 +56,12 @@ impl Manifest {
     pub fn read(path: &Path) -> Result<Self> {
         let text = fs::read_to_string(path)
             .with_context(|| format!("reading {}: run `cargo xtask ebpf build`", path.display()))?;
-        serde_json::from_str(&text)
-            .with_context(|| format!("understanding {}: run `cargo xtask ebpf build`", path.display()))
+        serde_json::from_str(&text).with_context(|| {
+            format!(
+                "understanding {}: run `cargo xtask ebpf build`",
+                path.display()
+            )
+        })
     }
 
     /// Writes the manifest, one field a line so that a change reads well in a diff.
@@ -65,7 +69,8 @@ impl Manifest {
     /// # Errors
     /// When the file cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let mut text = serde_json::to_string_pretty(self).context("writing the manifest as JSON")?;
+        let mut text =
+            serde_json::to_string_pretty(self).context("writing the manifest as JSON")?;
         text.push('\n');
         fs::write(path, text).with_context(|| format!("writing {}", path.display()))
     }
@@ -105,7 +110,10 @@ pub fn source_digest(workspace: &Workspace) -> Result<String> {
     };
     for file in &files {
         let content = fs::read(file).with_context(|| format!("reading {}", file.display()))?;
-        let name = file.strip_prefix(&package).unwrap_or(file).to_string_lossy();
+        let name = file
+            .strip_prefix(&package)
+            .unwrap_or(file)
+            .to_string_lossy();
         feed(&name, &content);
     }
     let lock_path = workspace.root.join("Cargo.lock");
@@ -120,7 +128,9 @@ pub fn source_digest(workspace: &Workspace) -> Result<String> {
 fn collect_files(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     let entries = fs::read_dir(folder).with_context(|| format!("listing {}", folder.display()))?;
     for entry in entries {
-        let path = entry.with_context(|| format!("listing {}", folder.display()))?.path();
+        let path = entry
+            .with_context(|| format!("listing {}", folder.display()))?
+            .path();
         if path.is_dir() {
             collect_files(&path, files)?;
         } else {
@@ -138,7 +148,10 @@ fn relevant_versions(lock: &str) -> Vec<(&str, &str)> {
         if let Some(value) = quoted_value(line, "name") {
             name = value;
         } else if let Some(version) = quoted_value(line, "version") {
-            if RELEVANT_PACKAGES.iter().any(|prefix| name.starts_with(prefix)) {
+            if RELEVANT_PACKAGES
+                .iter()
+                .any(|prefix| name.starts_with(prefix))
+            {
                 versions.push((name, version));
             }
             name = "";
@@ -149,7 +162,9 @@ fn relevant_versions(lock: &str) -> Vec<(&str, &str)> {
 }
 
 fn quoted_value<'a>(line: &'a str, key: &str) -> Option<&'a str> {
-    line.strip_prefix(key)?.strip_prefix(" = \"")?.strip_suffix('"')
+    line.strip_prefix(key)?
+        .strip_prefix(" = \"")?
+        .strip_suffix('"')
 }
 
 #[cfg(test)]
@@ -175,7 +190,10 @@ version = "0.8.63"
 "#;
 
     fn workspace(folder: &Path) -> Workspace {
-        Workspace { root: folder.to_owned(), target: folder.join("target") }
+        Workspace {
+            root: folder.to_owned(),
+            target: folder.join("target"),
+        }
     }
 
     fn write_sources(folder: &Path) -> std::io::Result<()> {
@@ -196,18 +214,25 @@ version = "0.8.63"
     }
 
     #[test]
-    fn the_digest_is_the_same_wherever_the_repository_lies_and_follows_every_source() -> Result<()> {
+    fn the_digest_is_the_same_wherever_the_repository_lies_and_follows_every_source() -> Result<()>
+    {
         let (one, two) = (tempfile::tempdir()?, tempfile::tempdir()?);
         write_sources(one.path())?;
         write_sources(two.path())?;
         let digest = source_digest(&workspace(one.path()))?;
         assert_eq!(digest, source_digest(&workspace(two.path()))?);
 
-        fs::write(two.path().join("sensor-ebpf/src/family/pipe.rs"), "// pipes")?;
+        fs::write(
+            two.path().join("sensor-ebpf/src/family/pipe.rs"),
+            "// pipes",
+        )?;
         assert_ne!(digest, source_digest(&workspace(two.path()))?);
 
         write_sources(two.path())?;
-        fs::write(two.path().join("Cargo.lock"), LOCK.replace("0.2.1", "0.2.2"))?;
+        fs::write(
+            two.path().join("Cargo.lock"),
+            LOCK.replace("0.2.1", "0.2.2"),
+        )?;
         assert_ne!(digest, source_digest(&workspace(two.path()))?);
         Ok(())
     }

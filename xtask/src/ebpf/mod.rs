@@ -15,7 +15,7 @@ use clap::{Args as ClapArgs, Subcommand};
 
 use crate::report::timed;
 use crate::workspace::Workspace;
-pub use build::warnings;
+pub use build::warns;
 pub use check::{Object, check_budget, check_digests, check_objects};
 use toolchain::Toolchain;
 
@@ -65,8 +65,13 @@ Examples:
 pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     let toolchain = Toolchain::find()?;
     match args.command {
-        Command::Build => timed("build the kernel programs", || build::build_all(workspace, &toolchain)),
-        Command::Check { update_budget, no_load } => {
+        Command::Build => timed("build the kernel programs", || {
+            build::build_all(workspace, &toolchain)
+        }),
+        Command::Check {
+            update_budget,
+            no_load,
+        } => {
             let object = timed("rebuild and compare the kernel objects", || {
                 let (object, result) = check_objects(workspace, &toolchain)?;
                 result.map(|()| object)

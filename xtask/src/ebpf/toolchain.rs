@@ -41,13 +41,21 @@ impl Compiler {
         match self {
             Self::Debian => {
                 Path::new(DEBIAN_RUSTC).exists()
-                    && output(self.rustc().args(["--print", "target-libdir", "--target", BPF_TARGET]))
-                        .is_ok_and(|folder| has_core(Path::new(folder.trim())))
+                    && output(self.rustc().args([
+                        "--print",
+                        "target-libdir",
+                        "--target",
+                        BPF_TARGET,
+                    ]))
+                    .is_ok_and(|folder| has_core(Path::new(folder.trim())))
             }
             Self::Nightly => {
                 which("rustup").is_some()
-                    && output(self.rustc().args(["--print", "sysroot"]))
-                        .is_ok_and(|root| Path::new(root.trim()).join("lib/rustlib/src/rust/library/core").is_dir())
+                    && output(self.rustc().args(["--print", "sysroot"])).is_ok_and(|root| {
+                        Path::new(root.trim())
+                            .join("lib/rustlib/src/rust/library/core")
+                            .is_dir()
+                    })
             }
         }
     }
@@ -79,9 +87,14 @@ impl Compiler {
             }
             Self::Nightly => {
                 let mut command = workspace.command("rustup");
-                command
-                    .env_remove("RUSTC")
-                    .args(["run", "nightly", "cargo", "build", "-Z", "build-std=core"]);
+                command.env_remove("RUSTC").args([
+                    "run",
+                    "nightly",
+                    "cargo",
+                    "build",
+                    "-Z",
+                    "build-std=core",
+                ]);
                 command
             }
         }
@@ -117,12 +130,17 @@ fn has_core(folder: &Path) -> bool {
 /// bpf-linker in the version we build with: where `cargo install` puts it, or on `PATH`.
 pub fn linker() -> Option<PathBuf> {
     let expected = format!("bpf-linker {BPF_LINKER_VERSION}");
-    [cargo_home().map(|home| home.join("bin/bpf-linker")), which("bpf-linker")]
-        .into_iter()
-        .flatten()
-        .filter(|path| is_executable(path))
-        // A linker whose LLVM library was removed does not start: then it is as good as missing.
-        .find(|path| output(Command::new(path).arg("--version")).is_ok_and(|version| version.trim() == expected))
+    [
+        cargo_home().map(|home| home.join("bin/bpf-linker")),
+        which("bpf-linker"),
+    ]
+    .into_iter()
+    .flatten()
+    .filter(|path| is_executable(path))
+    // A linker whose LLVM library was removed does not start: then it is as good as missing.
+    .find(|path| {
+        output(Command::new(path).arg("--version")).is_ok_and(|version| version.trim() == expected)
+    })
 }
 
 /// LLVM's `objcopy`: Debian's, the one on `PATH`, or rustup's.
@@ -176,8 +194,11 @@ impl Toolchain {
     pub fn find() -> Result<Self> {
         const MEND: &str = "run `cargo xtask setup --ebpf`";
         Ok(Self {
-            compiler: Compiler::find().with_context(|| format!("there is no Rust compiler for BPF here: {MEND}"))?,
-            linker: linker().with_context(|| format!("there is no bpf-linker {BPF_LINKER_VERSION} here: {MEND}"))?,
+            compiler: Compiler::find()
+                .with_context(|| format!("there is no Rust compiler for BPF here: {MEND}"))?,
+            linker: linker().with_context(|| {
+                format!("there is no bpf-linker {BPF_LINKER_VERSION} here: {MEND}")
+            })?,
             objcopy: objcopy().with_context(|| format!("there is no llvm-objcopy here: {MEND}"))?,
         })
     }
@@ -199,7 +220,10 @@ impl Toolchain {
             bpf_linker: linker.trim().trim_start_matches("bpf-linker ").to_owned(),
             llvm: objcopy
                 .lines()
-                .find_map(|line| line.split_once("version ").map(|(_, version)| version.trim()))
+                .find_map(|line| {
+                    line.split_once("version ")
+                        .map(|(_, version)| version.trim())
+                })
                 .unwrap_or("unknown")
                 .to_owned(),
         })
@@ -207,5 +231,7 @@ impl Toolchain {
 }
 
 fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
+    text.lines()
+        .find_map(|line| line.strip_prefix(name))
+        .map(str::trim)
 }

@@ -42,16 +42,31 @@ impl Machine {
     ///
     /// # Errors
     /// When QEMU does not start, the guest takes too long, its kernel breaks or its self-test fails; the console is printed then.
-    pub fn boot(&self, guest: Guest, preempt: Preempt, kernel: &Kernel, image: &Path) -> Result<u64> {
+    pub fn boot(
+        &self,
+        guest: Guest,
+        preempt: Preempt,
+        kernel: &Kernel,
+        image: &Path,
+    ) -> Result<u64> {
         let mut command = qemu(guest.arch(), preempt, &kernel.image, image);
-        println!("    booting {} with preempt={}", kernel.version, preempt.name());
+        println!(
+            "    booting {} with preempt={}",
+            kernel.version,
+            preempt.name()
+        );
         println!("    $ {}", line(&command));
         let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .with_context(|| format!("starting {}: run `cargo xtask setup --kernels`", line(&command)))?;
+            .with_context(|| {
+                format!(
+                    "starting {}: run `cargo xtask setup --kernels`",
+                    line(&command)
+                )
+            })?;
         let mut guest = Running { child };
         let started = Instant::now();
         let mut console = Vec::new();
@@ -59,7 +74,10 @@ impl Machine {
             .console()
             .and_then(|lines| self.follow(&lines, started + self.deadline, &mut console));
         drop(guest);
-        println!("    the guest ran for {:.1} s", started.elapsed().as_secs_f64());
+        println!(
+            "    the guest ran for {:.1} s",
+            started.elapsed().as_secs_f64()
+        );
         result.and_then(|()| judge(&console)).inspect_err(|_| {
             if !self.verbose {
                 println!("---- the guest's console ----");
@@ -70,11 +88,20 @@ impl Machine {
     }
 
     /// Reads the console to its end, which is when the guest is off.
-    fn follow(&self, lines: &Receiver<String>, deadline: Instant, console: &mut Vec<String>) -> Result<()> {
+    fn follow(
+        &self,
+        lines: &Receiver<String>,
+        deadline: Instant,
+        console: &mut Vec<String>,
+    ) -> Result<()> {
         loop {
             match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(line) => {
-                    if self.verbose || [PASSED, FAILED, GUEST].iter().any(|word| line.starts_with(word)) {
+                    if self.verbose
+                        || [PASSED, FAILED, GUEST]
+                            .iter()
+                            .any(|word| line.starts_with(word))
+                    {
                         println!("  | {line}");
                     }
                     console.push(line);
@@ -98,8 +125,16 @@ impl Running {
     /// The lines of the console, and of what QEMU itself complains of.
     fn console(&mut self) -> Result<Receiver<String>> {
         let (sender, receiver) = mpsc::channel();
-        let console = self.child.stdout.take().context("QEMU's output is not a pipe")?;
-        let complaints = self.child.stderr.take().context("QEMU's error output is not a pipe")?;
+        let console = self
+            .child
+            .stdout
+            .take()
+            .context("QEMU's output is not a pipe")?;
+        let complaints = self
+            .child
+            .stderr
+            .take()
+            .context("QEMU's error output is not a pipe")?;
         let pipes: [Box<dyn Read + Send>; 2] = [Box::new(console), Box::new(complaints)];
         for pipe in pipes {
             let sender = sender.clone();
@@ -132,7 +167,14 @@ fn qemu(arch: Arch, preempt: Preempt, kernel: &Path, image: &Path) -> Command {
     };
     let mut command = Command::new(program);
     command
-        .args(["-M", machine, "-cpu", processor, "-accel", "tcg,thread=multi"])
+        .args([
+            "-M",
+            machine,
+            "-cpu",
+            processor,
+            "-accel",
+            "tcg,thread=multi",
+        ])
         .args(["-smp", "2", "-m", "1024", "-nic", "none", "-no-reboot"])
         .args(["-display", "none", "-monitor", "none", "-serial", "stdio"])
         .arg("-kernel")
@@ -140,7 +182,10 @@ fn qemu(arch: Arch, preempt: Preempt, kernel: &Path, image: &Path) -> Command {
         .arg("-initrd")
         .arg(image)
         .arg("-append")
-        .arg(format!("console={console} panic=-1 quiet preempt={}", preempt.name()));
+        .arg(format!(
+            "console={console} panic=-1 quiet preempt={}",
+            preempt.name()
+        ));
     command
 }
 
@@ -175,7 +220,10 @@ mod tests {
 
     #[test]
     fn only_a_passed_self_test_on_a_sound_kernel_is_a_success() -> Result<()> {
-        assert_eq!(judge(&console("GUEST up\nSELFTEST PASSED 12\nGUEST off"))?, 12);
+        assert_eq!(
+            judge(&console("GUEST up\nSELFTEST PASSED 12\nGUEST off"))?,
+            12
+        );
         for bad in [
             "",
             "GUEST up",

@@ -79,7 +79,8 @@ impl Initramfs {
         ];
         self.bytes.extend_from_slice(b"070701");
         for field in fields {
-            self.bytes.extend_from_slice(format!("{field:08x}").as_bytes());
+            self.bytes
+                .extend_from_slice(format!("{field:08x}").as_bytes());
         }
         self.bytes.extend_from_slice(path.as_bytes());
         self.bytes.push(0);
@@ -106,7 +107,15 @@ mod tests {
         archive.link("bin/sh", "busybox");
         assert_eq!(
             names(&archive.finish()),
-            ["etc", "etc/init", "etc/init/start", "etc/passwd", "bin", "bin/sh", "TRAILER!!!"]
+            [
+                "etc",
+                "etc/init",
+                "etc/init/start",
+                "etc/passwd",
+                "bin",
+                "bin/sh",
+                "TRAILER!!!"
+            ]
         );
     }
 

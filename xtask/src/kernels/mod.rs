@@ -4,6 +4,7 @@
 //! (no KVM), so nothing here needs root, and timing in a guest means nothing. The matrix exists because the machine at hand has
 //! one kernel, and the losses and corruptions worth fearing show only with full preemption and on other versions.
 
+mod apt;
 mod archive;
 mod boot;
 mod guest;
@@ -75,7 +76,11 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
 
     let matrix = Matrix {
         workspace,
-        archive: Archive::open(args.cache.clone().unwrap_or_else(|| default_cache(workspace)))?,
+        archive: Archive::open(
+            args.cache
+                .clone()
+                .unwrap_or_else(|| default_cache(workspace)),
+        )?,
         object: &Object::Committed,
         machine: Machine {
             deadline: Duration::from_secs(args.deadline),
@@ -93,7 +98,11 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
         }
     }
     report.print();
-    Ok(if report.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if report.success() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// The matrix in short form, as one part of a test run: the newest kernel, fully preemptible.

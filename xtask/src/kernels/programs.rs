@@ -33,7 +33,12 @@ pub struct Programs {
 ///
 /// # Errors
 /// When they do not build.
-pub fn build(workspace: &Workspace, archive: &Archive, arch: Arch, object: &Object) -> Result<Programs> {
+pub fn build(
+    workspace: &Workspace,
+    archive: &Archive,
+    arch: Arch,
+    object: &Object,
+) -> Result<Programs> {
     let target_folder = workspace.target.join("kernels").join("build");
     let mut flags = vec!["-Ctarget-feature=+crt-static".to_owned()];
     let mut command = workspace.cargo();

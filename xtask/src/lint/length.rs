@@ -46,7 +46,9 @@ fn complaints(lengths: &BTreeMap<String, usize>, list: &str) -> Vec<String> {
             _ if reason.trim().is_empty() => {
                 complaints.push(format!("{ALLOW_LIST}: {path} is listed without a reason"));
             }
-            None => complaints.push(format!("{ALLOW_LIST}: {path} does not exist: remove the line")),
+            None => complaints.push(format!(
+                "{ALLOW_LIST}: {path} does not exist: remove the line"
+            )),
             Some(&lines) if lines <= MAXIMUM_LINES => complaints.push(format!(
                 "{ALLOW_LIST}: {path} has only {lines} lines: remove the line"
             )),

@@ -72,7 +72,7 @@ pub fn check(workspace: &Workspace, ebpf: bool) -> Result<()> {
 
 fn run_all(workspace: &Workspace, checks: &[(&'static str, Check)]) -> Result<()> {
     let mut failed = Vec::new();
-    for (name, check) in checks {
+    for &(name, check) in checks {
         if let Err(error) = timed(name, || check(workspace)) {
             eprintln!("xtask: {name}: {error:#}");
             failed.push(name);
@@ -83,7 +83,6 @@ fn run_all(workspace: &Workspace, checks: &[(&'static str, Check)]) -> Result<()
     }
     Ok(())
 }
-
 
 fn format(workspace: &Workspace) -> Result<()> {
     run_command(workspace.cargo().args(["fmt", "--all", "--", "--check"]))
@@ -112,9 +111,8 @@ fn documentation(workspace: &Workspace) -> Result<()> {
 }
 
 fn kernel_programs(workspace: &Workspace) -> Result<()> {
-    let warnings = ebpf::warnings(workspace, &Toolchain::find()?)?;
-    if !warnings.is_empty() {
-        bail!("{} warnings, see above", warnings.len());
+    if ebpf::warns(workspace, &Toolchain::find()?)? {
+        bail!("the compiler warned, see above");
     }
     Ok(())
 }

@@ -38,9 +38,9 @@ pub fn files(root: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>> {
                     folders.push(path);
                 }
             } else if kind.is_file()
-                && path.extension().is_some_and(|extension| {
-                    extensions.iter().any(|wanted| extension == *wanted)
-                })
+                && path
+                    .extension()
+                    .is_some_and(|extension| extensions.iter().any(|wanted| extension == *wanted))
             {
                 found.push(path);
             }

@@ -18,7 +18,10 @@ pub fn is_debian() -> bool {
 /// # Errors
 /// When we cannot become root, or apt-get fails.
 pub fn install(packages: &[&str]) -> Result<()> {
-    say(format!("installing Debian packages: {}", packages.join(" ")));
+    say(format!(
+        "installing Debian packages: {}",
+        packages.join(" ")
+    ));
     run(apt_get()?.args(["update", "-qq"]))
         .context("refreshing the package lists: is a Debian mirror reachable?")?;
     let (known, unknown): (Vec<&str>, Vec<&str>) =
@@ -37,9 +40,14 @@ pub fn install(packages: &[&str]) -> Result<()> {
 
 fn apt_get() -> Result<Command> {
     let mut command = as_root("apt-get", "install packages")?;
-    command
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        .args(["-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3", "-o", "Dpkg::Use-Pty=0"]);
+    command.env("DEBIAN_FRONTEND", "noninteractive").args([
+        "-o",
+        "DPkg::Lock::Timeout=300",
+        "-o",
+        "Acquire::Retries=3",
+        "-o",
+        "Dpkg::Use-Pty=0",
+    ]);
     Ok(command)
 }
 

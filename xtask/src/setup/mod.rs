@@ -18,8 +18,8 @@ use crate::process::{run as run_command, say};
 use crate::report::timed;
 use crate::workspace::Workspace;
 pub use needs::Group;
-pub use rust::has_target as has_rust_target;
 use needs::Need;
+pub use rust::has_target as has_rust_target;
 
 /// Install what building and testing need (Debian packages, Rust components, bpf-linker).
 #[derive(ClapArgs)]
@@ -90,7 +90,7 @@ pub fn ensure(workspace: &Workspace, groups: &[Group]) -> Result<()> {
     Ok(())
 }
 
-fn missing_of<'a>(needs: &'a [Need]) -> Vec<&'a Need> {
+fn missing_of(needs: &[Need]) -> Vec<&Need> {
     needs.iter().filter(|need| !(need.present)()).collect()
 }
 

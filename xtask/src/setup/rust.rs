@@ -12,7 +12,15 @@ use crate::workspace::Workspace;
 pub fn install_nightly_with_source(workspace: &Workspace) -> Result<()> {
     rustup(
         workspace,
-        &["toolchain", "install", "nightly", "--profile", "minimal", "--component", "rust-src"],
+        &[
+            "toolchain",
+            "install",
+            "nightly",
+            "--profile",
+            "minimal",
+            "--component",
+            "rust-src",
+        ],
     )
 }
 
@@ -43,13 +51,17 @@ fn component(workspace: &Workspace, rustup_name: &str, debian_package: &str) -> 
     } else if apt::is_debian() {
         apt::install(&[debian_package])
     } else {
-        bail!("there is neither rustup nor apt-get here: install {rustup_name} the way you installed Rust")
+        bail!(
+            "there is neither rustup nor apt-get here: install {rustup_name} the way you installed Rust"
+        )
     }
 }
 
 fn rustup(workspace: &Workspace, arguments: &[&str]) -> Result<()> {
     if which("rustup").is_none() {
-        bail!("there is no rustup here; install Rust with rustup, or get this part with your package manager");
+        bail!(
+            "there is no rustup here; install Rust with rustup, or get this part with your package manager"
+        );
     }
     run(workspace.command("rustup").args(arguments))
 }

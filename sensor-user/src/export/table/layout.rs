@@ -52,7 +52,8 @@ impl Layout {
         let columns = columns.max(NARROWEST);
         if columns < WIDE {
             let left = columns - 8 - TOOK - 3;
-            let peers = left * 2 / 5;
+            // Names need room more than what is said, down to a width where nothing has any.
+            let peers = (left * 2 / 5).max(22.min(left / 2 + 1));
             return Self { columns, time: 8, gap: " ", peers, tool: left - peers, arguments: 0, result: 0 };
         }
         let left = columns - 12 - TOOK - 10;

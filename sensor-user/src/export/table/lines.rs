@@ -114,8 +114,8 @@ pub(super) fn message(event: &Event, message: &Message) -> impl FnOnce(Moment) -
     move |time| Row { time, peers, tool, arguments, result, took }
 }
 
-/// What is said of a session that opened or closed, and with `updates` of one that changed.
-pub(super) fn session(event: &Event, change: &SessionChange, updates: bool) -> Option<Line> {
+/// What is said of a session that opened or closed, and with `updates` of one that changed; and whether it is a warning.
+pub(super) fn session(event: &Event, change: &SessionChange, updates: bool) -> Option<(bool, Line)> {
     let what = match change.state() {
         SessionState::Opened => "opened",
         SessionState::Closed => "closed",
@@ -123,32 +123,27 @@ pub(super) fn session(event: &Event, change: &SessionChange, updates: bool) -> O
         SessionState::Updated => return None,
         SessionState::Unspecified => "changed",
     };
-    let mut line = peers(event, Style::DIM).whole();
-    line.push_own(Style::DIM, &format!(": session {what}"));
-    if let Some(session) = &event.session {
-        let mut details = Line::default();
-        let mut push = |detail: Line| {
-            if !detail.is_empty() {
-                details.push_own(Style::DIM, if details.is_empty() { " (" } else { ", " });
-                details.push_line(detail);
-            }
-        };
-        push(name(&session.id, Style::DIM));
-        if change.state() != SessionState::Closed {
-            push(Line::own(Style::DIM, &words::carrier(session)));
-            push(name(&session.protocol_version, Style::DIM));
-            push(flag(session.late_attach, "was under way: what came before was not seen"));
-            push(flag(session.probe, "a probe"));
-            push(flag(!session.relay_of.is_empty(), "a relay's"));
-            push(flag(!session.tunnel.is_empty(), "through a tunnel"));
-        }
-        push(name(&change.reason, Style::DIM));
-        if !details.is_empty() {
-            details.push_own(Style::DIM, ")");
-        }
-        line.push_line(details);
+    let session = event.session.clone().unwrap_or_default();
+    let is_late = session.late_attach && change.state() == SessionState::Opened;
+    let style = if is_late { Style::WARNING } else { Style::DIM };
+    let mut details: Vec<Line> = Vec::new();
+    if change.state() != SessionState::Closed {
+        details.push(Line::own(style, if is_late { "was under way: what came before was not seen" } else { "" }));
+        details.push(Line::own(style, &words::carrier(&session)));
+        details.push(name(&session.protocol_version, style));
+        details.push(Line::own(style, if session.probe { "a probe" } else { "" }));
+        details.push(Line::own(style, if session.relay_of.is_empty() { "" } else { "a relay's" }));
+        details.push(Line::own(style, if session.tunnel.is_empty() { "" } else { "through a tunnel" }));
     }
-    Some(line)
+    details.push(name(&change.reason, style));
+    details.push(name(&session.id, style));
+    let mut line = Line::own(style, &format!("session {what}: "));
+    line.push_line(peers(event, style).whole());
+    for detail in details.into_iter().filter(|detail| !detail.is_empty()) {
+        line.push_own(style, ", ");
+        line.push_line(detail);
+    }
+    Some((is_late, line))
 }
 
 /// The peers of a gap, in the direction in which bytes are missing.
@@ -215,6 +210,8 @@ fn state_line(sensor: &Sensor) -> (bool, Line) {
     let (words, style) = match sensor.state() {
         SensorState::Unspecified => ("sensor: state not known", Style::WARNING),
         SensorState::Starting => ("sensor starting", Style::DIM),
+        // Ready, with something to say: what this kernel lacks.
+        SensorState::Ready if !sensor.detail.is_empty() => ("sensor ready", Style::WARNING),
         SensorState::Ready => ("sensor ready", Style::DIM),
         SensorState::Degraded => ("sensor does not see everything", Style::WARNING),
         SensorState::Stopping => ("sensor stopping", Style::DIM),
@@ -238,10 +235,6 @@ fn is_relayed(event: &Event) -> bool {
 
 fn peers(event: &Event, style: Style) -> Peers {
     Peers::of(event, if is_relayed(event) { RELAYED } else { TO_SERVER }, style)
-}
-
-fn flag(is_set: bool, words: &str) -> Line {
-    Line::own(Style::DIM, if is_set { words } else { "" })
 }
 
 /// A name from outside.

@@ -156,25 +156,25 @@ impl Table {
         self.print(&line);
     }
 
-    fn print_note(&mut self, time: i64, words: Line) {
-        let line = self.layout(time).note(Moment::from_unix(time), words);
-        self.print(&line);
-    }
-
-    fn print_warning(&mut self, time: i64, words: Line) {
-        let lines = self.layout(time).warning(Moment::from_unix(time), words);
-        lines.iter().for_each(|line| self.print(line));
+    /// A warning is shown to its end, anything else is cut to one line.
+    fn print_words(&mut self, time: i64, is_warning: bool, words: Line) {
+        let (layout, moment) = (self.layout(time), Moment::from_unix(time));
+        if is_warning {
+            layout.warning(moment, words).iter().for_each(|line| self.print(line));
+        } else {
+            self.print(&layout.note(moment, words));
+        }
     }
 
     fn print_gaps(&mut self, time: i64, sums: impl IntoIterator<Item = gaps::Sum>) {
         for sum in sums {
-            self.print_warning(time, lines::gap(&sum));
+            self.print_words(time, true, lines::gap(&sum));
         }
     }
 
     fn print_odd(&mut self, time: i64, marks: &[i32]) {
         if let Some(words) = lines::odd(marks) {
-            self.print_warning(time, words);
+            self.print_words(time, true, words);
         }
     }
 }
@@ -199,8 +199,8 @@ impl Exporter for Table {
             }
             Some(Body::Message(_)) => {}
             Some(Body::SessionChange(change)) => {
-                if let Some(words) = lines::session(event, change, self.options.messages) {
-                    self.print_note(time, words);
+                if let Some((is_warning, words)) = lines::session(event, change, self.options.messages) {
+                    self.print_words(time, is_warning, words);
                 }
                 if change.state() == mcp_sensor_proto::v1::session_change::State::Closed {
                     self.running.forget(event.session.as_ref().map_or("", |session| session.id.as_str()));
@@ -212,14 +212,10 @@ impl Exporter for Table {
             }
             Some(Body::Sensor(sensor)) => {
                 for (is_warning, words) in self.sensor.lines(sensor) {
-                    if is_warning {
-                        self.print_warning(time, words);
-                    } else {
-                        self.print_note(time, words);
-                    }
+                    self.print_words(time, is_warning, words);
                 }
             }
-            None => self.print_note(time, Line::own(Style::DIM, "an event of a kind that this version does not know")),
+            None => self.print_words(time, false, Line::own(Style::DIM, "an event of a kind that this version does not know")),
         }
         self.output.appended()
     }
@@ -251,7 +247,7 @@ impl Exporter for Table {
             self.print_row(now, lines::runs(call, now, "no answer yet"));
         }
         if more > 0 {
-            self.print_note(now, Line::own(Style::DIM, &format!("and {more} more calls without an answer yet")));
+            self.print_words(now, false, Line::own(Style::DIM, &format!("and {more} more calls without an answer yet")));
         }
         self.output.flush()
     }

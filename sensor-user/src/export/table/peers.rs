@@ -21,6 +21,7 @@ struct Label {
     name: Line,
     /// `[990]`; empty where it is no process of this host.
     pid: Line,
+    style: Style,
 }
 
 /// Both ends of a session, ready to be fitted into a column.
@@ -80,7 +81,7 @@ impl Peers {
 impl Label {
     fn of(peer: Option<&Peer>, style: Style) -> Self {
         let Some(peer) = peer else {
-            return Self { said: Line::default(), name: Line::own(style.dimmed(), "?"), pid: Line::default() };
+            return Self { said: Line::default(), name: Line::own(style.dimmed(), "?"), pid: Line::default(), style };
         };
         let own_name = match names::short(peer) {
             "" => peer.address.as_str(),
@@ -88,10 +89,10 @@ impl Label {
         };
         let pid = if peer.pid == 0 { Line::default() } else { Line::own(style.dimmed(), &format!("[{}]", peer.pid)) };
         if own_name.is_empty() {
-            return Self { said: Line::default(), name: name_line(if peer.name.is_empty() { "?" } else { &peer.name }, style), pid };
+            return Self { said: Line::default(), name: name_line(if peer.name.is_empty() { "?" } else { &peer.name }, style), pid, style };
         }
         let said = if peer.name.is_empty() || are_alike(&peer.name, own_name) { Line::default() } else { name_line(&peer.name, style) };
-        Self { said, name: name_line(own_name, style), pid }
+        Self { said, name: name_line(own_name, style), pid, style }
     }
 
     fn long(&self) -> Line {
@@ -99,9 +100,9 @@ impl Label {
             return self.short();
         }
         let mut line = self.said.clone();
-        line.push_own(Style::PLAIN, " (");
+        line.push_own(self.style, " (");
         line.push_line(self.name.clone());
-        line.push_own(Style::PLAIN, ")");
+        line.push_own(self.style, ")");
         line.push_line(self.pid.clone());
         line
     }
@@ -177,7 +178,7 @@ mod tests {
         assert_eq!(fitted(client(), server(), 40), "claude[81234] → mcp-time-server[81290]");
         assert_eq!(fitted(client(), server(), 30), "claude[81234] → mcp-ti…[81290]");
         assert_eq!(fitted(client(), server(), 24), "claude → mcp-tim…[81290]");
-        assert_eq!(fitted(client(), server(), 16), "cl… → m…[81290]");
+        assert_eq!(fitted(client(), server(), 16), "cl… → mc…[81290]");
     }
 
     #[test]

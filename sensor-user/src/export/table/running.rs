@@ -3,7 +3,7 @@
 //! A call is told after two seconds, then each time it has become five times as old: at 2 s, 10 s, 50 s, 4 min, 21 min.
 //! Invariant: at most [`MAX_CALLS`] are remembered, each in a few kilobytes; what is beyond is told when it ends.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use mcp_sensor_proto::v1::tool_call::State;
 use mcp_sensor_proto::v1::{Event, ToolCall};
@@ -38,7 +38,7 @@ pub(super) struct Call {
 /// The calls that run, by session and request.
 #[derive(Default)]
 pub(super) struct Running {
-    calls: HashMap<(String, String), Call>,
+    calls: BTreeMap<(String, String), Call>,
 }
 
 impl Running {

@@ -2,6 +2,7 @@
 
 use super::Options;
 use crate::truth::Entry;
+use serde::Deserialize;
 use serde_json::Value;
 use std::fmt;
 
@@ -28,34 +29,63 @@ pub struct Seen {
     pub marks: Vec<String>,
 }
 
+/// The parts of an event that are read; the rest (bodies of megabytes among it) is skipped while parsing.
+#[derive(Deserialize)]
+struct Parts {
+    client: Option<Peer>,
+    server: Option<Peer>,
+    message: Option<Message>,
+}
+
+#[derive(Deserialize)]
+struct Peer {
+    pid: Option<Value>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Message {
+    direction: String,
+    r#type: String,
+    method: String,
+    request_id: Value,
+    size_bytes: Value,
+    sha256: String,
+    marks: Vec<String>,
+}
+
 impl Seen {
     /// Reads an event; `None` where it is no `message` event.
     #[must_use]
     pub fn from_event(event: &Value) -> Option<Self> {
-        let message = event.get("message")?;
-        let text = |name: &str| message.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let pid = |side: &str| {
-            let pid = number(event.get(side)?.get("pid")?)?;
-            u32::try_from(pid).ok().filter(|pid| *pid != 0)
-        };
+        Self::from_parts(Parts::deserialize(event).ok()?)
+    }
+
+    /// Reads an event from its line of JSON; `None` where it is no `message` event.
+    ///
+    /// # Errors
+    /// The line is no event.
+    pub fn from_line(line: &[u8]) -> serde_json::Result<Option<Self>> {
+        serde_json::from_slice(line).map(Self::from_parts)
+    }
+
+    fn from_parts(parts: Parts) -> Option<Self> {
+        let Message { direction, r#type: kind, method, request_id, size_bytes, sha256, marks } = parts.message?;
+        let pid = |peer: Option<Peer>| number(&peer?.pid?).and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid != 0);
         Some(Self {
-            client: pid("client"),
-            server: pid("server"),
-            to_server: text("direction").ends_with("CLIENT_TO_SERVER"),
-            kind: text("type"),
-            method: text("method"),
-            request_id: match message.get("requestId") {
-                Some(Value::String(id)) => id.clone(),
-                Some(id) => id.to_string(),
-                None => String::new(),
+            client: pid(parts.client),
+            server: pid(parts.server),
+            to_server: direction.ends_with("CLIENT_TO_SERVER"),
+            kind,
+            method,
+            request_id: match request_id {
+                Value::String(id) => id,
+                Value::Null => String::new(),
+                id => id.to_string(),
             },
-            size: message.get("sizeBytes").and_then(number).unwrap_or_default(),
-            sha256: text("sha256").to_ascii_lowercase(),
-            marks: message
-                .get("marks")
-                .and_then(Value::as_array)
-                .map(|marks| marks.iter().filter_map(Value::as_str).map(str::to_owned).collect())
-                .unwrap_or_default(),
+            size: number(&size_bytes).unwrap_or_default(),
+            sha256: sha256.to_ascii_lowercase(),
+            marks,
         })
     }
 

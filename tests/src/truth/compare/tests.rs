@@ -85,7 +85,7 @@ fn each_hop_of_a_relay_is_a_session_and_a_blind_relay_is_known_by_its_pid() {
 #[test]
 fn a_message_of_a_killed_sender_is_required_only_if_it_arrived() {
     let mut logs = pair(&["a"]);
-    logs[0].entries.push(entry(Way::Sent, "b"));
+    logs[0].entries.push(Entry { session: "s".into(), ..entry(Way::Sent, "b") });
     assert_eq!(report(&logs, &[event(CLIENT, SERVER, "a")]).missing.len(), 1);
     logs[0].ended = false;
     assert!(report(&logs, &[event(CLIENT, SERVER, "a")]).is_right());

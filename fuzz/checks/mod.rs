@@ -1,0 +1,13 @@
+//! What the fuzz targets check: laws, as functions of any bytes. Each panics where its law is broken.
+//!
+//! The same file is compiled into `sensor-core/tests/laws.rs`, which replays the corpora and feeds the laws from proptest:
+//! so every law holds in the ordinary test run, with no nightly and no fuzzer.
+
+mod choices;
+mod json;
+mod ndjson;
+mod reassembly;
+
+pub use json::{raw as json_raw, structured as json_structured};
+pub use ndjson::{raw as ndjson_raw, structured as ndjson_structured};
+pub use reassembly::reassembly;

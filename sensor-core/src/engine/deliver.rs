@@ -1,0 +1,314 @@
+//! Gives messages out in order, and no sooner than their peers are known.
+//!
+//! A new session holds its messages back until both peers are known and, on a pipe, until its answers' stream is found; not
+//! longer than [`HOLD`], or [`HOLD_UNANSWERED`] where a process reads and says nothing, nor beyond [`HOLD_BYTES`].
+//!
+//! The ring gives out what different processors wrote nearly, but not quite, in order: an answer can come before its
+//! request. An answer without a request therefore waits for [`EARLY`] before it is given out as such.
+
+use super::backlog::{Content, Meta, Waiting};
+use super::core::Core;
+use super::session::{Language, Phase, Record, reverse, side};
+use crate::event::{Body, Gap, MessageDirection, MessageType, Sink};
+use crate::input::{LossReasons, ProcessId, Time};
+use crate::json::Kind;
+use crate::mcp::evidence::weigh;
+use crate::mcp::facts;
+use crate::mcp::id::Id;
+use crate::mcp::message::Message;
+
+/// Record time for which the peers of a session's first messages are waited for.
+pub const HOLD: Time = 2_000_000_000;
+/// Record time for which the answers of a session on pipes are waited for, once somebody reads the requests. What reads
+/// and does not answer for so long may be a slow server, or a viewer of a log: it is reported, for recall goes first.
+pub const HOLD_UNANSWERED: Time = 5_000_000_000;
+/// Bytes that a session holds back.
+pub const HOLD_BYTES: usize = 1024 * 1024;
+/// Record time for which it is waited whether a session's bytes are relayed ones.
+const HOLD_RELAY: Time = 500_000_000;
+/// Record time for which an answer waits for its request.
+pub const EARLY: Time = 100_000_000;
+
+impl Record {
+    /// True while nothing is given out.
+    pub fn holds(&self) -> bool {
+        self.phase == Phase::Holding
+    }
+}
+
+const DIRECTIONS: [MessageDirection; 2] = [MessageDirection::ClientToServer, MessageDirection::ServerToClient];
+
+/// Where a message belongs.
+#[derive(Clone, Copy, Debug)]
+pub struct Whence {
+    /// Its session.
+    pub session: u32,
+    /// Its stream.
+    pub slot: u32,
+    /// Which way it goes.
+    pub direction: MessageDirection,
+}
+
+impl Core {
+    /// A message of a session's stream has come.
+    pub fn arrive(&mut self, session: u32, direction: MessageDirection, slot: u32, meta: Meta, message: &Message<'_>, sink: &mut dyn Sink) {
+        let Some(record) = self.sessions.get_mut(session) else { return };
+        record.last_time = meta.time;
+        let whence = Whence { session, slot, direction };
+        if record.phase == Phase::Open && self.streams.get(slot).is_some_and(|stream| stream.backlog.is_empty()) {
+            let answered = self.answered(whence, message);
+            if !self.is_early(whence, message, answered) {
+                self.process(whence, meta, message, answered, sink);
+                if message.kind == MessageType::Request && self.waits(session, reverse(direction)) {
+                    self.pump(session, sink);
+                }
+                return;
+            }
+        }
+        let lacks_side = self.sessions.get(session).is_some_and(|record| record.holds() && record.sides.contains(&None));
+        self.keep(slot, meta, message.whole.raw(), message.is_answer());
+        self.is_due(session);
+        if lacks_side {
+            if let Some(stream) = self.streams.get_mut(slot) {
+                stream.classifier.message(weigh(message));
+            }
+            if self.show_log(session, slot, sink) {
+                return;
+            }
+            self.look_for_partner(session, slot, sink);
+        }
+        self.pump(session, sink);
+    }
+
+    /// Takes the request that a message answers out of the table.
+    fn answered(&mut self, whence: Whence, message: &Message<'_>) -> Option<u32> {
+        let id = message.id.filter(|_| message.is_answer())?;
+        self.exchanges.answer(whence.session, reverse(whence.direction), &Id::new(id, self.keyed))
+    }
+
+    /// True for an answer whose request was not seen, although it has an id that can have one.
+    fn is_early(&self, whence: Whence, message: &Message<'_>, answered: Option<u32>) -> bool {
+        answered.is_none()
+            && message.is_answer()
+            && message.id.is_some_and(|id| id.kind() != Kind::Null)
+            && self.sessions.get(whence.session).is_some_and(|record| record.language == Language::Mcp)
+    }
+
+    fn waits(&self, session: u32, direction: MessageDirection) -> bool {
+        let slot = self.sessions.get(session).and_then(|record| *record.sides.get(side(direction))?);
+        slot.and_then(|slot| self.streams.get(slot)).is_some_and(|stream| !stream.backlog.is_empty())
+    }
+
+    /// Notes that something is due for a session when time has passed.
+    pub fn is_due(&mut self, session: u32) {
+        if let Some(record) = self.sessions.get_mut(session)
+            && !record.waiting
+        {
+            record.waiting = true;
+            self.waiting.push(session);
+        }
+    }
+
+    /// Does what time alone brings about.
+    pub fn due(&mut self, sink: &mut dyn Sink) {
+        self.look_again(sink);
+        let mut waiting = std::mem::take(&mut self.waiting);
+        waiting.retain(|&session| {
+            let Some(record) = self.sessions.get(session) else { return false };
+            if !record.waiting {
+                return false;
+            }
+            if record.holds()
+                && let [Some(slot), None] | [None, Some(slot)] = record.sides
+            {
+                self.look_for_partner(session, slot, sink);
+            }
+            self.pump(session, sink);
+            let still = self.sessions.get(session).is_some_and(Record::holds) || DIRECTIONS.iter().any(|&direction| self.waits(session, direction));
+            if let Some(record) = self.sessions.get_mut(session) {
+                record.waiting = still;
+            }
+            still
+        });
+        self.waiting.append(&mut waiting);
+        self.look_for_the_dead();
+    }
+
+    /// The peers of a session as far as its streams show them.
+    fn peers_of(&self, record: &Record) -> (Option<ProcessId>, Option<ProcessId>) {
+        let [forward, back] = record.sides.map(|slot| slot.and_then(|slot| self.streams.get(slot)));
+        let last = |one: Option<ProcessId>, other: Option<ProcessId>| one.or(other);
+        let client = last(forward.and_then(|stream| stream.writers.last()), back.and_then(|stream| stream.readers.last()));
+        let server = last(back.and_then(|stream| stream.writers.last()), forward.and_then(|stream| stream.readers.last()));
+        (client, server)
+    }
+
+    fn may_release(&self, record: &Record) -> bool {
+        let waited = self.now.saturating_sub(record.since);
+        let (client, server) = self.peers_of(record);
+        let streams = record.sides.iter().flatten().filter_map(|&slot| self.streams.get(slot));
+        if streams.clone().map(|stream| stream.backlog.held()).sum::<usize>() > HOLD_BYTES {
+            return true;
+        }
+        if waited < HOLD_RELAY && self.may_be_relay(record) {
+            return false;
+        }
+        let lacks_side = record.sides.contains(&None) && streams.clone().any(|stream| stream.is_one_way());
+        match (client.is_some() && server.is_some(), lacks_side) {
+            (true, false) => true,
+            (true, true) => waited >= HOLD_UNANSWERED,
+            (false, _) => waited >= HOLD,
+        }
+    }
+
+    /// Gives out what can be given out.
+    pub fn pump(&mut self, session: u32, sink: &mut dyn Sink) {
+        let Some(record) = self.sessions.get(session) else { return };
+        if record.holds() {
+            if !self.may_release(record) {
+                return;
+            }
+            self.open(session);
+        }
+        self.give_waiting(session, false, sink);
+    }
+
+    /// Gives out all that waits, because the session ends.
+    pub fn flush(&mut self, session: u32, sink: &mut dyn Sink) {
+        if self.sessions.get(session).is_some_and(Record::holds) {
+            self.open(session);
+        }
+        self.give_waiting(session, true, sink);
+    }
+
+    fn give_waiting(&mut self, session: u32, all: bool, sink: &mut dyn Sink) {
+        let mut stopped = [false; 2];
+        loop {
+            let Some(record) = self.sessions.get(session) else { return };
+            let mut next: Option<(u64, Whence)> = None;
+            for direction in DIRECTIONS {
+                if stopped.get(side(direction)) == Some(&true) {
+                    continue;
+                }
+                let Some(Some(slot)) = record.sides.get(side(direction)).copied() else { continue };
+                let Some(first) = self.streams.get(slot).and_then(|stream| stream.backlog.first()) else { continue };
+                if next.is_none_or(|(order, _)| first.order < order) {
+                    next = Some((first.order, Whence { session, slot, direction }));
+                }
+            }
+            let Some((_, whence)) = next else { return };
+            let Some(item) = self.streams.get_mut(whence.slot).and_then(|stream| stream.backlog.pop()) else { return };
+            self.backlog_held -= item.held();
+            match self.give_one(whence, item, all, sink) {
+                None => {
+                    // A request may be what the other direction waits for.
+                    stopped = [false; 2];
+                }
+                Some(item) => {
+                    self.backlog_held += item.held();
+                    if let Some(stream) = self.streams.get_mut(whence.slot) {
+                        stream.backlog.push_front(item);
+                    }
+                    if let Some(stopped) = stopped.get_mut(side(whence.direction)) {
+                        *stopped = true;
+                    }
+                    self.is_due(session);
+                }
+            }
+        }
+    }
+
+    /// Gives out one that waited; gives it back where it has to wait on.
+    fn give_one(&mut self, whence: Whence, item: Waiting, all: bool, sink: &mut dyn Sink) -> Option<Waiting> {
+        let Waiting { order, content } = item;
+        let (meta, bytes, is_answer) = match content {
+            Content::Gap { time, bytes, reasons } => {
+                self.give_gap(whence.session, whence.direction, time, bytes, reasons, sink);
+                return None;
+            }
+            Content::Message { meta, bytes, is_answer } => (meta, bytes, is_answer),
+        };
+        let mut tape = std::mem::take(&mut self.replay);
+        let parsed = tape.parse(&bytes).is_ok();
+        let message = tape.root(&bytes).filter(|_| parsed).and_then(Message::read);
+        let mut back = false;
+        if let Some(message) = &message {
+            let answered = self.answered(whence, message);
+            let may_wait = !all && meta.time.saturating_add(EARLY) > self.now;
+            if may_wait && self.is_early(whence, message, answered) {
+                back = true;
+            } else {
+                self.counters.messages_waiting -= 1;
+                self.process(whence, meta, message, answered, sink);
+            }
+        } else {
+            // It was parsed once before; the same bytes are parsed alike.
+            self.counters.messages_waiting -= 1;
+            self.counters.messages_foreign += 1;
+        }
+        self.replay = tape;
+        back.then_some(Waiting { order, content: Content::Message { meta, bytes, is_answer } })
+    }
+
+    /// Tells of missing bytes.
+    pub fn give_gap(&mut self, session: u32, direction: MessageDirection, time: Time, bytes: Option<u64>, reasons: LossReasons, sink: &mut dyn Sink) {
+        let Some(record) = self.sessions.get_mut(session) else { return };
+        if record.language != Language::Mcp {
+            return;
+        }
+        self.counters.gaps += 1;
+        self.counters.gap_bytes += bytes.unwrap_or(0);
+        let peers = (record.info.client, record.info.server);
+        self.emitter.give(record, time, peers, Body::Gap(Gap { direction, bytes, reasons }), &mut self.counters, sink);
+    }
+
+    /// Begins to give out.
+    fn open(&mut self, session: u32) {
+        let Some(record) = self.sessions.get(session) else { return };
+        let (client, server) = self.peers_of(record);
+        let late = self.is_late(record, server);
+        if let Some(record) = self.sessions.get_mut(session) {
+            record.phase = Phase::Open;
+            record.info.late_attach = late;
+            record.meet(client, server);
+        }
+    }
+
+    /// True where the conversation was under way when it was first seen.
+    ///
+    /// It was not where the client's first messages have `initialize` or `server/discover` among them, or where nothing
+    /// came before in the stream and either the server itself began after the sensor, or the first request is one of
+    /// 2026-07-28 (which needs no handshake) with one of the first ids that a client gives out. Bias: towards "late", which
+    /// only forgives protocol violations.
+    fn is_late(&self, record: &Record, server: Option<ProcessId>) -> bool {
+        let Some(forward) = record.sides.first().copied().flatten().and_then(|slot| self.streams.get(slot)) else { return true };
+        let from_start = forward.first_offset == Some(0) && forward.backlog.dropped == 0;
+        if from_start && server.zip(self.begun).is_some_and(|(server, begun)| server.start_time > begun) {
+            return false;
+        }
+        let mut tape = crate::json::Tape::new();
+        let mut first = true;
+        for item in forward.backlog.iter().take(16) {
+            let Content::Message { bytes, .. } = &item.content else { continue };
+            if tape.parse(bytes).is_err() {
+                continue;
+            }
+            let Some(message) = tape.root(bytes).and_then(Message::read) else { continue };
+            if matches!(message.method.as_ref(), "initialize" | "server/discover") {
+                return false;
+            }
+            if first && from_start && message.kind == MessageType::Request {
+                let modern = facts::meta(&message).and_then(|meta| facts::reserved(meta, "protocolVersion")).is_some();
+                let small = message.id.is_some_and(|id| match id.as_str() {
+                    Some(text) => text.ends_with('0') || text.ends_with('1'),
+                    None => matches!(id.as_i64(), Some(0..=2)),
+                });
+                if modern && small {
+                    return false;
+                }
+            }
+            first = false;
+        }
+        true
+    }
+}

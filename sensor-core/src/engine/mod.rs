@@ -1,0 +1,329 @@
+//! Chunks in, events out: streams are put in order and framed, told from what is not MCP, bound in pairs to sessions, and
+//! their messages paired, redacted and given out.
+//!
+//! # Invariants
+//!
+//! * A message is given out once, or counted under the reason for which it was not ([`Counters::messages_balance`]).
+//! * No event leaves for a stream that is not known to be MCP; once it is known, what it said before is given out too.
+//! * Everything held is bounded by [`Config::memory`], whatever comes in.
+//! * No stream is removed while its own bytes are being framed: removal is asked for (`Core::closing`) and done after.
+//! * The same input gives the same events. Time is the records' own.
+//!
+//! # The way of a chunk
+//!
+//! `intake` finds its stream and notes who used it; the stream's reassembler and framer make values of it; `classify`
+//! (in [`crate::mcp`]) weighs the values of a stream that is not known yet; `bind` finds the two streams of a session;
+//! `deliver` keeps messages back until the session's peers are known, and an answer until its request has come;
+//! `process` makes events of a message; `calls` follows tool calls to their end.
+
+mod backlog;
+mod bind;
+mod calls;
+mod config;
+mod core;
+mod deliver;
+mod exchange;
+mod intake;
+mod process;
+mod relay;
+mod session;
+mod slab;
+mod stream;
+mod sweep;
+mod track;
+mod tunnel;
+
+#[cfg(test)]
+mod tests;
+
+pub use config::{Config, Counters};
+
+use crate::event::Sink;
+use crate::input::{Chunk, ProcessId, StreamKey, Time, Touch};
+use crate::json::Tape;
+use crate::stream::{Reassembler, Segment};
+use crate::wire::ndjson::{Limits, Ndjson};
+use self::core::{Closing, Core};
+use self::stream::State;
+
+/// Record time between two looks at what is due.
+const SWEEP: Time = 20_000_000;
+/// Record time that a byte may come later than one behind it.
+const REORDER: Time = 100_000_000;
+
+/// What turns the bytes of one stream into values.
+#[derive(Debug)]
+struct Framing {
+    reassembler: Reassembler,
+    ndjson: Ndjson,
+    /// Position in the stream at which the framer began.
+    base: Option<u64>,
+    /// Bytes held, as counted last.
+    held: usize,
+    /// True while it is in the list of those that hold bytes back.
+    unsettled: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Engine {
+    core: Core,
+    tape: Tape,
+    /// By the stream's slot.
+    framings: Vec<Option<Box<Framing>>>,
+    /// Streams that may hold bytes back.
+    unsettled: Vec<u32>,
+    next_sweep: Time,
+    next_purge: Time,
+}
+
+impl Engine {
+    /// An engine that has seen nothing.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self { core: Core::new(config), tape: Tape::new(), framings: Vec::new(), unsettled: Vec::new(), next_sweep: 0, next_purge: 0 }
+    }
+
+    /// Takes bytes of a stream.
+    pub fn chunk(&mut self, chunk: &Chunk<'_>, sink: &mut dyn Sink) {
+        self.core.counters.chunks += 1;
+        self.core.counters.bytes += chunk.bytes.len() as u64;
+        self.advance(chunk.time, sink);
+        let Some(slot) = self.admit(chunk.stream, chunk.epoch, sink) else { return };
+        self.core.used(slot, chunk.end, chunk.process, chunk.offset, sink);
+        self.core.probed(slot, chunk.offset, sink);
+        let place = slot as usize;
+        if self.framings.len() <= place {
+            self.framings.resize_with(place + 1, || None);
+        }
+        let limit = self.core.config.message_bytes;
+        let Self { core, tape, framings, unsettled, .. } = self;
+        let Some(framing) = framings.get_mut(place) else { return };
+        let framing = framing.get_or_insert_with(|| Box::new(Framing::new(limit)));
+        let Framing { reassembler, ndjson, base, .. } = &mut **framing;
+        reassembler.push(chunk, &mut |segment| feed(core, ndjson, base, tape, slot, segment, sink));
+        let waits = reassembler.buffered() > 0;
+        let held = reassembler.buffered() + ndjson.buffered();
+        core.framing_held = core.framing_held + held - std::mem::replace(&mut framing.held, held);
+        if waits && !framing.unsettled {
+            framing.unsettled = true;
+            unsettled.push(slot);
+        }
+        self.tidy(slot, sink);
+    }
+
+    /// Takes the news that a process used an end of a stream.
+    pub fn touch(&mut self, touch: &Touch, sink: &mut dyn Sink) {
+        self.core.counters.touches += 1;
+        self.advance(touch.time, sink);
+        let Some(slot) = self.admit(touch.stream, touch.epoch, sink) else { return };
+        self.core.used(slot, touch.end, touch.process, touch.offset, sink);
+        self.drain(sink);
+    }
+
+    /// Takes the news that a process has ended.
+    pub fn exit(&mut self, process: ProcessId, time: Time, sink: &mut dyn Sink) {
+        self.advance(time, sink);
+        self.core.exited(process);
+    }
+
+    /// Takes the news that a process made another.
+    pub fn fork(&mut self, parent: ProcessId, child: ProcessId, time: Time) {
+        self.core.see(time);
+        self.core.forked(parent, child);
+    }
+
+    /// Takes the news that a stream has ended: nobody can write to it any more.
+    pub fn close(&mut self, stream: StreamKey, epoch: Time, time: Time, sink: &mut dyn Sink) {
+        self.advance(time, sink);
+        if let Some(slot) = self.core.find(&stream, epoch) {
+            self.core.closing.push_back(Closing::Stream(slot));
+            self.drain(sink);
+        }
+    }
+
+    /// Does what is due by now. Call it about as often as time passes, every 10 ms say: what waits is given out then.
+    pub fn tick(&mut self, now: Time, sink: &mut dyn Sink) {
+        self.core.see(now);
+        self.sweep(sink);
+        let now = self.core.now;
+        if now >= self.next_purge {
+            self.next_purge = now + 1_000_000_000;
+            self.core.purge();
+            self.drain(sink);
+        }
+    }
+
+    /// Ends everything: a recording is over, or the sensor stops.
+    pub fn finish(&mut self, now: Time, sink: &mut dyn Sink) {
+        self.core.see(now);
+        let sessions: Vec<_> = self.core.sessions.iter().map(|(slot, _)| Closing::Session(slot, sweep::CLOSED)).collect();
+        let streams: Vec<_> = self.core.streams.iter().map(|(slot, _)| Closing::Stream(slot)).collect();
+        // What a stream still holds may make it MCP, so streams are read out first.
+        for closing in &streams {
+            if let Closing::Stream(slot) = *closing {
+                self.read_out(slot, sink);
+            }
+        }
+        self.core.closing.extend(sessions);
+        self.core.closing.extend(streams);
+        self.drain(sink);
+    }
+
+    /// What went in and came out so far.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.core.count()
+    }
+
+    /// The stream of a key, begun if it is new. `None` for news of a stream that another has replaced.
+    fn admit(&mut self, key: StreamKey, epoch: Time, sink: &mut dyn Sink) -> Option<u32> {
+        match self.core.known(&key) {
+            Some((slot, known)) if known == epoch => return Some(slot),
+            Some((_, known)) if known > epoch => {
+                self.core.counters.stale += 1;
+                return None;
+            }
+            Some((slot, _)) => {
+                self.core.closing.push_back(Closing::Stream(slot));
+                self.drain(sink);
+            }
+            None => {}
+        }
+        Some(self.core.begin(key, epoch))
+    }
+
+    /// Lets time pass, as the records tell it.
+    fn advance(&mut self, time: Time, sink: &mut dyn Sink) {
+        self.core.see(time);
+        if self.core.now >= self.next_sweep {
+            self.sweep(sink);
+        }
+    }
+
+    fn sweep(&mut self, sink: &mut dyn Sink) {
+        self.next_sweep = self.core.now + SWEEP;
+        let before = self.core.now.saturating_sub(REORDER);
+        let Self { core, tape, framings, unsettled, .. } = self;
+        unsettled.retain(|&slot| {
+            let Some(Some(framing)) = framings.get_mut(slot as usize) else { return false };
+            let Framing { reassembler, ndjson, base, held, unsettled } = &mut **framing;
+            reassembler.settle(before, &mut |segment| feed(core, ndjson, base, tape, slot, segment, sink));
+            let now_held = reassembler.buffered() + ndjson.buffered();
+            core.framing_held = core.framing_held + now_held - std::mem::replace(held, now_held);
+            *unsettled = reassembler.buffered() > 0;
+            *unsettled
+        });
+        self.core.due(sink);
+        self.drain(sink);
+    }
+
+    /// After a stream's bytes were taken: forgets what is not needed any more, and stays within the memory.
+    fn tidy(&mut self, slot: u32, sink: &mut dyn Sink) {
+        if self.core.streams.get(slot).is_none_or(|stream| matches!(stream.state, State::Ignored(_))) {
+            self.drop_framing(slot);
+        }
+        self.drain(sink);
+        if self.core.is_over_memory() {
+            self.relieve(sink);
+        }
+    }
+
+    /// Closes what was asked to be closed.
+    fn drain(&mut self, sink: &mut dyn Sink) {
+        while let Some(closing) = self.core.closing.pop_front() {
+            match closing {
+                Closing::Stream(slot) => {
+                    self.read_out(slot, sink);
+                    match self.core.ends_session(slot) {
+                        Some(session) => self.end_session(session, sweep::CLOSED, sink),
+                        None => self.core.detach(slot, sink),
+                    }
+                    self.core.forget(slot);
+                    self.drop_framing(slot);
+                }
+                Closing::Session(session, why) => self.end_session(session, why, sink),
+            }
+        }
+    }
+
+    fn end_session(&mut self, session: u32, why: &'static str, sink: &mut dyn Sink) {
+        let sides = self.core.sessions.get(session).map_or([None; 2], |record| record.sides);
+        for slot in sides.into_iter().flatten() {
+            self.read_out(slot, sink);
+        }
+        self.core.end_session(session, why, sink);
+        for slot in sides.into_iter().flatten() {
+            self.core.forget(slot);
+            self.drop_framing(slot);
+        }
+    }
+
+    /// Frames what a stream still holds: there will be no more of it.
+    fn read_out(&mut self, slot: u32, sink: &mut dyn Sink) {
+        let Self { core, tape, framings, .. } = self;
+        let Some(Some(framing)) = framings.get_mut(slot as usize) else { return };
+        let Framing { reassembler, ndjson, base, .. } = &mut **framing;
+        reassembler.settle(Time::MAX, &mut |segment| feed(core, ndjson, base, tape, slot, segment, sink));
+        let base = base.unwrap_or(0);
+        ndjson.finish(tape, &mut |frame| core.frame(slot, base, frame, sink));
+    }
+
+    fn drop_framing(&mut self, slot: u32) {
+        if let Some(framing) = self.framings.get_mut(slot as usize).and_then(Option::take) {
+            self.core.framing_held -= framing.held;
+        }
+    }
+
+    /// Gives up what is worth least until the memory suffices.
+    fn relieve(&mut self, sink: &mut dyn Sink) {
+        self.core.relieve(sink);
+        self.drain(sink);
+        if !self.core.is_over_memory() {
+            return;
+        }
+        // Values that are half there: their streams go on, with a gap.
+        let mut large: Vec<(usize, u32)> = (0..).zip(&self.framings).filter_map(|(slot, framing)| Some((framing.as_ref()?.held, slot))).collect();
+        large.sort_unstable_by_key(|&(held, slot)| (std::cmp::Reverse(held), slot));
+        for (held, slot) in large {
+            if held == 0 || !self.core.is_over_memory() {
+                break;
+            }
+            self.drop_framing(slot);
+            self.core.gave_up_bytes(slot, held as u64, sink);
+        }
+        if self.core.is_over_memory() {
+            self.core.relieve_more(sink);
+            self.drain(sink);
+        }
+    }
+}
+
+impl Framing {
+    fn new(message_bytes: usize) -> Self {
+        Self { reassembler: Reassembler::new(), ndjson: Ndjson::new(Limits::with_message_bytes(message_bytes)), base: None, held: 0, unsettled: false }
+    }
+}
+
+/// Takes a piece of a stream, in order, to its framer, and the values to the core.
+fn feed(
+    core: &mut Core,
+    ndjson: &mut Ndjson,
+    base: &mut Option<u64>,
+    tape: &mut Tape,
+    slot: u32,
+    segment: Segment<'_>,
+    sink: &mut dyn Sink,
+) {
+    // Bytes that come first stand where the stream was first seen; a gap that comes first counts from the beginning.
+    let first = || if matches!(segment, Segment::Bytes(_)) { core.first_offset(slot) } else { 0 };
+    let base = *base.get_or_insert_with(first);
+    match segment {
+        Segment::Bytes(bytes) => {
+            core.sniff(slot, bytes);
+            ndjson.push(bytes, tape, &mut |frame| core.frame(slot, base, frame, sink));
+        }
+        Segment::Gap { bytes, reasons } => ndjson.gap(Some(bytes), reasons, &mut |frame| core.frame(slot, base, frame, sink)),
+        Segment::PacketEnd => ndjson.packet_end(tape, &mut |frame| core.frame(slot, base, frame, sink)),
+    }
+}

@@ -1,0 +1,343 @@
+//! Which events are shown.
+//!
+//! Filters of one kind are alternatives, filters of different kinds must all match. What a person reads in the table can
+//! be filtered for: the names are those of [`crate::export::names`].
+//!
+//! Invariants: what the sensor tells of itself passes always, for a loss may hide what was asked for; a gap passes where
+//! its session does, whatever tool or method was asked for; a filter never fails.
+
+use std::str::FromStr;
+
+use mcp_sensor_proto::v1::event::Body;
+use mcp_sensor_proto::v1::{Event, Peer};
+
+use super::args::FilterArgs;
+use crate::export::names;
+
+/// The method of a tool call.
+const TOOLS_CALL: &str = "tools/call";
+
+/// Text in which `*` stands for any characters and `?` for one.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Glob(String);
+
+/// A glob for names: capital letters do not matter.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Name(Glob);
+
+/// A name or a process id.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Pattern {
+    name: Name,
+    pid: Option<u32>,
+}
+
+/// Decides which events are shown.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    filters: FilterArgs,
+}
+
+/// A filter that is empty text.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("an empty name matches nothing")]
+pub struct EmptyPattern;
+
+impl FromStr for Glob {
+    type Err = EmptyPattern;
+
+    fn from_str(text: &str) -> Result<Self, EmptyPattern> {
+        if text.is_empty() { Err(EmptyPattern) } else { Ok(Self(text.to_owned())) }
+    }
+}
+
+impl FromStr for Name {
+    type Err = EmptyPattern;
+
+    fn from_str(text: &str) -> Result<Self, EmptyPattern> {
+        text.to_lowercase().parse().map(Self)
+    }
+}
+
+impl FromStr for Pattern {
+    type Err = EmptyPattern;
+
+    fn from_str(text: &str) -> Result<Self, EmptyPattern> {
+        Ok(Self { name: text.parse()?, pid: text.parse().ok() })
+    }
+}
+
+impl Glob {
+    /// True where the whole text is as the glob says.
+    #[must_use]
+    pub fn matches(&self, text: &str) -> bool {
+        let (mut glob, mut rest) = (self.0.chars(), text.chars());
+        // Where to go on after a mismatch: behind the last `*`, with one more character of the text in it.
+        let mut retry: Option<(std::str::Chars<'_>, std::str::Chars<'_>)> = None;
+        loop {
+            let rest_before = rest.clone();
+            match (glob.next(), rest.next()) {
+                (Some('*'), _) => {
+                    rest = rest_before;
+                    retry = Some((glob.clone(), rest.clone()));
+                    continue;
+                }
+                (None, None) => return true,
+                (Some('?'), Some(_)) => continue,
+                (Some(wanted), Some(found)) if wanted == found => continue,
+                _ => {}
+            }
+            let Some((after_star, skipped)) = &mut retry else { return false };
+            if skipped.next().is_none() {
+                return false;
+            }
+            glob = after_star.clone();
+            rest = skipped.clone();
+        }
+    }
+}
+
+impl Name {
+    /// True where the whole name is as the glob says, but for capital letters.
+    #[must_use]
+    pub fn matches(&self, name: &str) -> bool {
+        !name.is_empty() && self.0.matches(&name.to_lowercase())
+    }
+}
+
+impl Filter {
+    /// The filter that these arguments ask for.
+    #[must_use]
+    pub fn new(filters: &FilterArgs) -> Self {
+        Self { filters: filters.clone() }
+    }
+
+    /// True where the event is to be shown.
+    #[must_use]
+    pub fn matches(&self, event: &Event) -> bool {
+        let FilterArgs { process, user, container, server, client, tool, method, session } = &self.filters;
+        if matches!(event.body, Some(Body::Sensor(_))) {
+            return true;
+        }
+        let peers = || event.client.iter().chain(&event.server);
+        let session_id = event.session.as_ref().map_or("", |session| session.id.as_str());
+        any(session, |prefix| session_id.starts_with(prefix.as_str()))
+            && any(process, |pattern| peers().any(|peer| is_process(pattern, peer)))
+            && any(user, |user| peers().any(|peer| is_user(user, peer)))
+            && any(container, |container| peers().any(|peer| is_in_container(container, peer)))
+            && any(server, |name| event.server.as_ref().is_some_and(|peer| is_called(name, peer)))
+            && any(client, |name| event.client.as_ref().is_some_and(|peer| is_called(name, peer)))
+            && self.matches_body(event, tool, method)
+    }
+
+    fn matches_body(&self, event: &Event, tool: &[Glob], method: &[Glob]) -> bool {
+        let (named_tool, named_method) = match &event.body {
+            Some(Body::ToolCall(call)) => (call.tool.as_str(), TOOLS_CALL),
+            Some(Body::Message(message)) if message.method == TOOLS_CALL => (message.target.as_str(), TOOLS_CALL),
+            Some(Body::Message(message)) => ("", message.method.as_str()),
+            Some(Body::Gap(_)) => return true,
+            _ => ("", ""),
+        };
+        any(tool, |glob| !named_tool.is_empty() && glob.matches(named_tool))
+            && any(method, |glob| !named_method.is_empty() && glob.matches(named_method))
+    }
+}
+
+/// True where nothing was asked for, or one of the alternatives is there.
+fn any<T>(asked: &[T], is_there: impl Fn(&T) -> bool) -> bool {
+    asked.is_empty() || asked.iter().any(is_there)
+}
+
+fn is_process(pattern: &Pattern, peer: &Peer) -> bool {
+    pattern.pid.is_some_and(|pid| pid == peer.pid) || is_program(&pattern.name, peer)
+}
+
+/// By the program's name, the script's (with and without its ending), or the name that the table shows.
+fn is_program(name: &Name, peer: &Peer) -> bool {
+    let script = names::script(peer);
+    let stem = script.rsplit_once('.').map_or("", |(stem, _)| stem);
+    [names::short(peer), names::program(peer), script, stem].into_iter().any(|known| name.matches(known))
+}
+
+fn is_called(name: &Name, peer: &Peer) -> bool {
+    name.matches(&peer.name) || is_program(name, peer)
+}
+
+fn is_user(user: &str, peer: &Peer) -> bool {
+    (!user.is_empty() && peer.user == user) || peer.uid.is_some_and(|uid| user.parse() == Ok(uid))
+}
+
+fn is_in_container(asked: &str, peer: &Peer) -> bool {
+    let is_container = peer.container.as_ref().is_some_and(|container| container.id.starts_with(asked));
+    let is_pod = peer.pod.as_ref().is_some_and(|pod| {
+        let in_namespace = asked.split_once('/').is_some_and(|(namespace, name)| pod.namespace == namespace && pod.name == name);
+        in_namespace || (!asked.is_empty() && (pod.name == asked || pod.uid == asked))
+    });
+    !asked.is_empty() && (is_container || is_pod)
+}
+
+#[cfg(test)]
+mod tests {
+    use mcp_sensor_proto::v1::{Container, Gap, Message, Pod, Sensor, Session, SessionChange, ToolCall};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn filter(line: &str) -> Filter {
+        use clap::Parser as _;
+        let line = format!("mcp-sensor watch {line}");
+        let args = super::super::args::Args::try_parse_from(line.split_ascii_whitespace()).unwrap();
+        match args.command {
+            super::super::args::Command::Watch(watch) => Filter::new(&watch.filters),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn event(body: Body) -> Event {
+        let client = Peer {
+            pid: 812,
+            exe: "/usr/bin/claude".to_owned(),
+            uid: Some(1000),
+            user: "ada".to_owned(),
+            name: "claude-code".to_owned(),
+            ..Peer::default()
+        };
+        let server = Peer {
+            pid: 990,
+            exe: "/usr/bin/node".to_owned(),
+            command_line: vec!["node".to_owned(), "/m/@x/server-everything/dist/index.js".to_owned()],
+            uid: Some(0),
+            user: "root".to_owned(),
+            name: "Everything".to_owned(),
+            container: Some(Container { id: "3f2a99".to_owned(), runtime: "docker".to_owned() }),
+            pod: Some(Pod { uid: "u-1".to_owned(), namespace: "prod".to_owned(), name: "web-0".to_owned() }),
+            ..Peer::default()
+        };
+        let session = Session { id: "00ff00ff00ff00ff".to_owned(), ..Session::default() };
+        Event { client: Some(client), server: Some(server), session: Some(session), body: Some(body), ..Event::default() }
+    }
+
+    fn call(tool: &str) -> Event {
+        event(Body::ToolCall(ToolCall { tool: tool.to_owned(), ..ToolCall::default() }))
+    }
+
+    #[test]
+    fn each_kind_finds_what_it_names() {
+        let matching = [
+            "",
+            "--process claude",
+            "--process CLAUDE",
+            "--process 812",
+            "--process 990",
+            "--process node",
+            "--process index.js",
+            "--process index",
+            "--process server-every*",
+            "--user ada",
+            "--user 1000",
+            "--user 0",
+            "--container 3f2a",
+            "--container web-0",
+            "--container prod/web-0",
+            "--server everything",
+            "--server server-everything",
+            "--server node",
+            "--client claude-code",
+            "--client claude",
+            "--tool echo",
+            "--tool ec*",
+            "--tool e??o",
+            "--method tools/call",
+            "--method tools/*",
+            "--session 00ff",
+        ];
+        for line in matching {
+            assert!(filter(line).matches(&call("echo")), "{line}");
+        }
+        let others = [
+            "--process cla",
+            "--process 81",
+            "--process everything",
+            "--user bob",
+            "--user 100",
+            "--container f2a",
+            "--container web",
+            "--container dev/web-0",
+            "--server claude",
+            "--client everything",
+            "--tool Echo",
+            "--tool ech",
+            "--method tools/list",
+            "--session ff",
+        ];
+        for line in others {
+            assert!(!filter(line).matches(&call("echo")), "{line}");
+        }
+    }
+
+    #[test]
+    fn within_a_kind_any_matches_and_across_kinds_all_must() {
+        assert!(filter("--tool rm --tool echo").matches(&call("echo")));
+        assert!(filter("--tool rm --tool echo --user ada --user bob").matches(&call("echo")));
+        assert!(!filter("--tool echo --user bob").matches(&call("echo")));
+    }
+
+    #[test]
+    fn what_the_sensor_tells_of_itself_always_passes() {
+        let told = Event { body: Some(Body::Sensor(Sensor::default())), ..Event::default() };
+        assert!(filter("--tool rm --process 1 --session x").matches(&told));
+    }
+
+    #[test]
+    fn a_gap_passes_with_its_session_whatever_tool_is_asked_for() {
+        let gap = event(Body::Gap(Gap::default()));
+        assert!(filter("--tool rm --method x").matches(&gap));
+        assert!(filter("--tool rm --server everything").matches(&gap));
+        assert!(!filter("--server other").matches(&gap));
+    }
+
+    #[test]
+    fn messages_are_found_by_method_and_by_the_tool_they_name() {
+        let message = |method: &str, target: &str| {
+            event(Body::Message(Message { method: method.to_owned(), target: target.to_owned(), ..Message::default() }))
+        };
+        assert!(filter("--tool echo").matches(&message("tools/call", "echo")));
+        assert!(!filter("--tool echo").matches(&message("prompts/get", "echo")));
+        assert!(filter("--method prompts/*").matches(&message("prompts/get", "echo")));
+        assert!(!filter("--method *").matches(&message("", "")));
+        let session = event(Body::SessionChange(SessionChange::default()));
+        assert!(!filter("--tool echo").matches(&session));
+        assert!(filter("--server everything").matches(&session));
+    }
+
+    #[test]
+    fn globs() {
+        let matches = |glob: &str, text: &str| glob.parse::<Glob>().unwrap().matches(text);
+        for (glob, text) in [("*", ""), ("*", "x"), ("a*c", "abbc"), ("a*b*c", "aXbYbZc"), ("**", "x"), ("?", "é"), ("a*", "a"), ("*a", "ba")] {
+            assert!(matches(glob, text), "{glob} {text}");
+        }
+        for (glob, text) in [("?", ""), ("a*c", "abcd"), ("a", "ab"), ("ab", "a"), ("*a", "ab"), ("a?", "a")] {
+            assert!(!matches(glob, text), "{glob} {text}");
+        }
+        assert_eq!("".parse::<Glob>(), Err(EmptyPattern));
+    }
+
+    /// What a glob means, said plainly.
+    fn means(glob: &[char], text: &[char]) -> bool {
+        match (glob, text) {
+            ([], []) => true,
+            (['*', rest @ ..], _) => (0..=text.len()).any(|skipped| means(rest, &text[skipped..])),
+            (['?', rest @ ..], [_, after @ ..]) => means(rest, after),
+            ([wanted, rest @ ..], [found, after @ ..]) if wanted == found => means(rest, after),
+            _ => false,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_glob_matches_what_it_means(glob in "[ab*?]{1,8}", text in "[ab]{0,8}") {
+            let (letters, of): (Vec<char>, Vec<char>) = (glob.chars().collect(), text.chars().collect());
+            prop_assert_eq!(glob.parse::<Glob>().unwrap().matches(&text), means(&letters, &of));
+        }
+    }
+}

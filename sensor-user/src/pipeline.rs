@@ -1,0 +1,165 @@
+//! The agent's one working thread: records from the source, through the engine, out to the exporter.
+//!
+//! ```text
+//! Source ─ record ─► Engine (pure) ─ event ─► Outlet: who is it? ─► Exporter
+//!                              └──── verdict ─► kernel
+//! ```
+//!
+//! Invariants: events of a session leave in the order in which the engine gave them; an event whose peers are still being
+//! looked up waits, and those behind it in its session with it, for at most [`HOLD`]; the sensor tells of its own losses
+//! in the same stream of events.
+
+use crate::{
+    capture::{Progress, Record, Source},
+    export::Exporter,
+    identity::{Exclusions, Identities},
+    outlet::Outlet,
+    status::Status,
+};
+use sensor_core::{
+    engine::{Config, Engine},
+    input::{End, StreamKey, Time, Touch, Verdict},
+};
+use std::{
+    io,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+/// How long the pipeline waits for records before it does its periodic work.
+const WAIT: Duration = Duration::from_millis(20);
+/// Time between two rounds of periodic work.
+const TICK: Time = 20_000_000;
+
+/// Takes verdicts to the kernel; nobody where the source is a recording.
+pub type VerdictTaker = Box<dyn FnMut(StreamKey, Taken) + Send>;
+
+/// What is to be done about a stream.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Taken {
+    /// As the engine decided.
+    Verdict(Verdict),
+    /// The configuration excludes the process behind it.
+    Exclude,
+}
+
+/// The pipeline, and all that it needs.
+pub struct Pipeline<S> {
+    source: S,
+    engine: Engine,
+    outlet: Outlet,
+    exclusions: Exclusions,
+    status: Status,
+    last_tick: Time,
+    excluded_records: u64,
+}
+
+impl<S: Source> Pipeline<S> {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(
+        source: S,
+        config: Config,
+        identities: Identities,
+        exclusions: Exclusions,
+        exporter: Box<dyn Exporter>,
+        verdicts: Option<VerdictTaker>,
+        node: String,
+        status: Status,
+    ) -> Self {
+        let outlet = Outlet::new(identities, exporter, verdicts, node, config.boot_time);
+        let engine = Engine::new(config);
+        Self { source, engine, outlet, exclusions, status, last_tick: 0, excluded_records: 0 }
+    }
+
+    /// Tells the pipeline of a stream that was open before it began, and of who holds an end of it.
+    pub fn held(&mut self, touch: &Touch) {
+        self.engine.touch(touch, &mut self.outlet);
+    }
+
+    /// Runs until `stop` is set (what the source holds then is still worked off) or the source ends.
+    ///
+    /// `end_source` is called once, when `stop` is seen.
+    ///
+    /// # Errors
+    /// Where the exporter fails; [`crate::export::is_closed`] tells whether only its reader has gone.
+    pub fn run(&mut self, stop: &AtomicBool, mut end_source: impl FnMut(&mut S)) -> io::Result<()> {
+        self.outlet.tell(self.status.ready(), self.source.now())?;
+        let mut stopping = false;
+        loop {
+            if !stopping && stop.load(Ordering::Acquire) {
+                stopping = true;
+                end_source(&mut self.source);
+            }
+            let progress = self.read();
+            let now = self.source.now();
+            if now.saturating_sub(self.last_tick) >= TICK || progress == Progress::End {
+                self.last_tick = now;
+                self.engine.tick(now, &mut self.outlet);
+                self.outlet.release(now);
+                if let Some(sensor) = self.status.changes(now, &self.engine, &self.source, &mut self.outlet) {
+                    self.outlet.tell(sensor, now)?;
+                }
+                self.outlet.tick(now)?;
+            }
+            self.outlet.flush()?;
+            if progress == Progress::End {
+                return self.finish(now);
+            }
+        }
+    }
+
+    fn read(&mut self) -> Progress {
+        let Self { source, engine, outlet, exclusions, excluded_records, .. } = self;
+        source.read(WAIT, &mut |record| {
+            if excluded(&record, exclusions, outlet) {
+                *excluded_records += 1;
+                return;
+            }
+            match record {
+                Record::Chunk(chunk) => {
+                    outlet.speaks(&chunk);
+                    engine.chunk(&chunk, outlet);
+                }
+                Record::Touch(touch) => {
+                    outlet.listens(&touch);
+                    engine.touch(&touch, outlet);
+                }
+                Record::Exec(exec) => outlet.identities().exec(&exec),
+                Record::Fork(fork) => {
+                    outlet.identities().fork(&fork);
+                    let (parent, child) = crate::capture::kin(&fork);
+                    engine.fork(parent, child, fork.header.time);
+                }
+                Record::Exit(exit) => {
+                    outlet.identities().exit(&exit);
+                    engine.exit(crate::capture::process_of(&exit.header), exit.header.time, outlet);
+                }
+            }
+        })
+    }
+
+    fn finish(&mut self, now: Time) -> io::Result<()> {
+        self.outlet.release_all();
+        let sensor = self.status.stopping(&self.engine, &self.source, &mut self.outlet);
+        self.outlet.tell(sensor, now)?;
+        self.outlet.finish(now.saturating_sub(self.status.started()))
+    }
+}
+
+/// True where the configuration excludes the process of a record; the kernel is told to leave its stream alone.
+fn excluded(record: &Record<'_>, exclusions: &Exclusions, outlet: &mut Outlet) -> bool {
+    if exclusions.is_empty() {
+        return false;
+    }
+    let (stream, process, _end): (StreamKey, _, End) = match record {
+        Record::Chunk(chunk) => (chunk.stream, chunk.process, chunk.end),
+        Record::Touch(touch) => (touch.stream, touch.process, touch.end),
+        Record::Exec(_) | Record::Fork(_) | Record::Exit(_) => return false,
+    };
+    if exclusions.matches(&outlet.identities().get(process)).is_none() {
+        return false;
+    }
+    outlet.exclude(stream);
+    true
+}

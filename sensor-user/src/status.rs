@@ -1,0 +1,188 @@
+//! What the sensor says of itself, in the same stream of events: that it is ready, what it lost, what it cannot see.
+//!
+//! Invariant: losses only grow, and every place where something can be lost is read here.
+
+use crate::{
+    bpf::{Counters, Programs},
+    capture::Source,
+    export::event::timestamp,
+    outlet::Outlet,
+};
+use mcp_sensor_proto::v1::{
+    self,
+    blind_spot::Reason as BlindReason,
+    loss::{Count, Place, Reason},
+    message::Direction,
+    sensor::State,
+};
+use sensor_core::{
+    engine::Engine,
+    input::{LossReasons, Time},
+};
+use sensor_ebpf::Counter;
+
+/// Time between two reports of losses at least.
+const REPORT: Time = 1_000_000_000;
+/// Blind spots that are kept; more are counted with the last one of their kind.
+const BLIND_SPOTS: usize = 64;
+
+/// The kernel side's own counts.
+pub struct KernelSide {
+    /// The programs: what the kernel skipped.
+    pub programs: Programs,
+    /// The counters.
+    pub counters: Counters,
+}
+
+/// Keeps what the sensor says of itself.
+pub struct Status {
+    started: Time,
+    boot_time: u64,
+    kernel: Option<KernelSide>,
+    detail: String,
+    told: v1::Loss,
+    told_at: Time,
+    blind_spots: Vec<v1::BlindSpot>,
+}
+
+impl Status {
+    /// `kernel` is absent where the source is a recording; `detail` says what this kernel lacks, in words.
+    #[must_use]
+    pub fn new(started: Time, boot_time: u64, kernel: Option<KernelSide>, detail: String) -> Self {
+        Self { started, boot_time, kernel, detail, told: v1::Loss::default(), told_at: 0, blind_spots: Vec::new() }
+    }
+
+    /// When the sensor started.
+    #[must_use]
+    pub const fn started(&self) -> Time {
+        self.started
+    }
+
+    /// The first event: from here on everything is seen.
+    #[must_use]
+    pub fn ready(&self) -> v1::Sensor {
+        self.sensor(State::Ready, v1::Loss::default())
+    }
+
+    /// An event where losses or blind spots have changed, at most one a second.
+    pub fn changes(
+        &mut self,
+        now: Time,
+        engine: &Engine,
+        source: &impl Source,
+        outlet: &mut Outlet,
+    ) -> Option<v1::Sensor> {
+        if now.saturating_sub(self.told_at) < REPORT {
+            return None;
+        }
+        self.told_at = now;
+        let news = self.collect_blind_spots(outlet);
+        let loss = self.loss(engine, source);
+        if loss == self.told && !news {
+            return None;
+        }
+        self.told.clone_from(&loss);
+        Some(self.sensor(State::Degraded, loss))
+    }
+
+    /// The last event, with the sums.
+    pub fn stopping(
+        &mut self,
+        engine: &Engine,
+        source: &impl Source,
+        outlet: &mut Outlet,
+    ) -> v1::Sensor {
+        self.collect_blind_spots(outlet);
+        let loss = self.loss(engine, source);
+        self.sensor(State::Stopping, loss)
+    }
+
+    fn sensor(&self, state: State, loss: v1::Loss) -> v1::Sensor {
+        v1::Sensor {
+            state: state.into(),
+            detail: self.detail.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started: Some(timestamp(self.started, self.boot_time)),
+            loss: Some(loss),
+            blind_spots: self.blind_spots.clone(),
+        }
+    }
+
+    fn collect_blind_spots(&mut self, outlet: &mut Outlet) -> bool {
+        let mut news = false;
+        for spot in outlet.take_blind_spots() {
+            news = true;
+            let same = |known: &&mut v1::BlindSpot| {
+                known.reason == spot.reason
+                    && known.process.as_ref().map(|peer| peer.pid) == spot.process.as_ref().map(|peer| peer.pid)
+            };
+            if let Some(known) = self.blind_spots.iter_mut().find(same) {
+                known.bytes += spot.bytes;
+            } else if self.blind_spots.len() < BLIND_SPOTS {
+                self.blind_spots.push(spot);
+            } else if let Some(last) = self.blind_spots.last_mut() {
+                last.bytes += spot.bytes;
+            }
+        }
+        news
+    }
+
+    fn loss(&mut self, engine: &Engine, source: &impl Source) -> v1::Loss {
+        let mut counts = Vec::new();
+        if let Some(KernelSide { programs, counters }) = &self.kernel {
+            match counters.read() {
+                Ok(kernel) => {
+                    let get = |counter| kernel.get(counter);
+                    push(
+                        &mut counts,
+                        Place::Kernel,
+                        Reason::RingFull,
+                        get(Counter::RingFullRecords),
+                        get(Counter::RingFullBytes),
+                    );
+                    push(&mut counts, Place::Kernel, Reason::ReadFault, 0, get(Counter::ReadFaultBytes));
+                    push(&mut counts, Place::Kernel, Reason::OverLimit, 0, get(Counter::OverLimitBytes));
+                    push(&mut counts, Place::Kernel, Reason::NoScratch, 0, get(Counter::NoScratchBytes));
+                    push(&mut counts, Place::Kernel, Reason::MapFull, get(Counter::MapFull), 0);
+                }
+                // Unread counters must not read as "nothing was lost".
+                Err(_) => push(&mut counts, Place::Kernel, Reason::Unknown, 1, 0),
+            }
+            let skipped = programs.verified().iter().map(|program| program.recursion_misses).sum();
+            push(&mut counts, Place::Kernel, Reason::ProgramSkipped, skipped, 0);
+        }
+        let counters = engine.counters();
+        push(&mut counts, Place::Pipeline, Reason::Memory, counters.given_up_for_memory + counters.calls_given_up, 0);
+        push(&mut counts, Place::Pipeline, Reason::Unknown, source.undecodable(), 0);
+        v1::Loss { counts }
+    }
+}
+
+fn push(counts: &mut Vec<Count>, place: Place, reason: Reason, count: u64, bytes: u64) {
+    if count != 0 || bytes != 0 {
+        counts.push(Count { place: place.into(), reason: reason.into(), count, bytes });
+    }
+}
+
+/// The blind spot that a gap shows: bytes moved by a way that neither end shows. `None` for gaps of other causes.
+#[must_use]
+pub fn blind_spot(gap: &sensor_core::event::Gap, event: &v1::Event) -> Option<v1::BlindSpot> {
+    let reason = if gap.reasons.0 & LossReasons::NO_BUFFER.0 != 0 {
+        BlindReason::NoBuffer
+    } else if gap.reasons.0 & LossReasons::UNKNOWN.0 != 0 {
+        BlindReason::CountsDisagree
+    } else {
+        return None;
+    };
+    let writer = match &event.body {
+        Some(v1::event::Body::Gap(told)) if told.direction() == Direction::ServerToClient => &event.server,
+        _ => &event.client,
+    };
+    Some(v1::BlindSpot {
+        process: writer.clone(),
+        reason: reason.into(),
+        detail: "bytes of a session moved by a way that neither end shows".to_owned(),
+        bytes: gap.bytes.unwrap_or(0),
+        since: event.time,
+    })
+}

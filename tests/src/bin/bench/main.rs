@@ -1,0 +1,61 @@
+//! `cargo xtask bench`: the numbers that the design holds, as ratios within one run where machines are noisy.
+//!
+//! Each row is a function that measures and gives lines of a table; nothing here asserts a time. The README's table is
+//! this program's output.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a measuring program: what goes wrong ends it, with the reason"
+)]
+
+mod kernel;
+mod table;
+mod user;
+
+use clap::{Parser, ValueEnum};
+use table::Row;
+
+/// Measures what the design promises, and prints the table.
+#[derive(Parser)]
+#[command(after_help = "Examples:\n  cargo xtask bench\n  cargo xtask bench tax user\n  cargo xtask bench --ci")]
+struct Arguments {
+    /// Which groups of rows; all where none is named.
+    rows: Vec<Group>,
+    /// Each row once and briefly: shows that it runs, not what it costs.
+    #[arg(long)]
+    ci: bool,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum Group {
+    /// What every system call pays, and what captured ones do.
+    Tax,
+    /// Big messages: bytes lost.
+    Big,
+    /// The way through user space: messages a second on one core.
+    User,
+    /// Loss at 20,000 messages a second, and the sensor's memory then.
+    Loss,
+}
+
+fn main() -> anyhow::Result<()> {
+    let Arguments { rows, ci } = Arguments::parse();
+    let wanted = |group| rows.is_empty() || rows.contains(&group);
+    let mut table: Vec<Row> = Vec::new();
+    if wanted(Group::Tax) {
+        table.extend(kernel::tax::rows(ci)?);
+    }
+    if wanted(Group::Big) {
+        table.extend(kernel::big::rows(ci)?);
+    }
+    if wanted(Group::User) {
+        table.extend(user::rows(ci)?);
+    }
+    if wanted(Group::Loss) {
+        table.extend(kernel::loss::rows(ci)?);
+    }
+    table::print(&table);
+    Ok(())
+}
