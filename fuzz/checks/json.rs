@@ -80,7 +80,8 @@ fn has(tape: &Tape, mark: Marks) -> bool {
 /// The scanner, fed in any pieces, comes to the same end as the tape.
 fn scanner_agrees(data: &[u8], parsed: Result<usize, ParseError>) {
     let Some(start) = data.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0xEF | 0xBB | 0xBF)) else { return };
-    if !matches!(data[start], b'{' | b'[') || matches!(parsed, Err(ParseError::Invalid { at }) if at < start) {
+    let prefix_is_right = Tape::new().parse(&[&data[..start], b"[]"].concat()).is_ok();
+    if !matches!(data[start], b'{' | b'[') || !prefix_is_right {
         return;
     }
     for size in [1, 3, usize::MAX] {
@@ -272,7 +273,8 @@ impl Model {
             let known = choices.pick(&["method", "jsonrpc", "id", "result", "error", "params", "text", ""]);
             return known.chars().map(Said::Char).collect();
         }
-        let length = choices.below(if choices.one_in(10) { 40 } else { 4 });
+        let bound = if choices.one_in(10) { 40 } else { 4 };
+        let length = choices.below(bound);
         let one = |choices: &mut Choices<'_>| match choices.below(12) {
             0..=5 => Said::Char(char::from(b'a' + choices.byte() % 26)),
             6 => Said::Char(choices.pick(&['"', '\\', '/', '{', '[', ':', ',', ' '])),

@@ -5,9 +5,13 @@
 //! [`input`] → `stream` (order, gaps) → `wire` (frames) → `mcp` (messages, sessions, exchanges) → `redact` → [`event`].
 #![forbid(unsafe_code)]
 
+pub mod engine;
 pub mod event;
 pub mod input;
 pub mod json;
+pub mod mcp;
 pub mod redact;
 pub mod stream;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod wire;

@@ -1,11 +1,16 @@
 //! The agent `mcp-sensor`: everything between the kernel and the pure pipeline, and between the pipeline and people.
 //!
-//! In the order of the data's way: `bpf` (load, attach, drain the ring) → `capture` (records become input) →
-//! `identity` (who is behind a pid) → [`sensor_core::engine`] → `export` (JSON lines, the live table).
+//! In the order of the data's way: [`bpf`] (load, attach, drain the ring) → [`capture`] (records become input) →
+//! [`pipeline`] (drives [`sensor_core::engine`]) → [`outlet`] (names the peers, by [`identity`]) → [`export`] (JSON
+//! lines, the live table). [`agent`] puts them together for live capture; [`status`] is what the sensor says of itself;
+//! [`cli`] is what people type.
 
-
+pub mod agent;
 pub mod bpf;
 pub mod capture;
 pub mod cli;
 pub mod export;
 pub mod identity;
+pub mod outlet;
+pub mod pipeline;
+pub mod status;

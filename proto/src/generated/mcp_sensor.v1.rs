@@ -295,6 +295,8 @@ pub mod loss {
         ProgramSkipped = 9,
         /// The spool was full or could not be written.
         SpoolFull = 10,
+        /// A table in the kernel had no room for another stream.
+        MapFull = 11,
     }
     impl Reason {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -314,6 +316,7 @@ pub mod loss {
                 Self::QueueFull => "QUEUE_FULL",
                 Self::ProgramSkipped => "PROGRAM_SKIPPED",
                 Self::SpoolFull => "SPOOL_FULL",
+                Self::MapFull => "MAP_FULL",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -330,6 +333,7 @@ pub mod loss {
                 "QUEUE_FULL" => Some(Self::QueueFull),
                 "PROGRAM_SKIPPED" => Some(Self::ProgramSkipped),
                 "SPOOL_FULL" => Some(Self::SpoolFull),
+                "MAP_FULL" => Some(Self::MapFull),
                 _ => None,
             }
         }

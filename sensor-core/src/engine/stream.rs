@@ -151,24 +151,11 @@ impl Stream {
     }
 
     /// The processes at an end.
-    pub const fn users(&self, end: End) -> &Users {
-        match end {
-            End::Writer => &self.writers,
-            End::Reader => &self.readers,
-        }
-    }
-
-    /// The processes at an end.
     pub const fn users_mut(&mut self, end: End) -> &mut Users {
         match end {
             End::Writer => &mut self.writers,
             End::Reader => &mut self.readers,
         }
-    }
-
-    /// What passed lately.
-    pub fn track_mut(&mut self) -> &mut Track {
-        self.track.get_or_insert_default()
     }
 
     /// What carries it.

@@ -100,11 +100,6 @@ impl Track {
         self.answer_count += 1;
     }
 
-    /// True where it has carried answers.
-    pub const fn has_answers(&self) -> bool {
-        self.answer_count > 0
-    }
-
     /// How many of its answers carry ids of the other's requests.
     pub fn answers_to(&self, requests: &Self) -> usize {
         let known = requests.requests.get(..requests.request_count.min(IDS)).unwrap_or_default();

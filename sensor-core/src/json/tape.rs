@@ -130,6 +130,12 @@ impl Tape {
         self.marks
     }
 
+    #[cfg(test)]
+    pub(super) fn capacities(&self) -> [usize; 5] {
+        let Self { nodes, frames, keys, sorted, unescaped, .. } = self;
+        [nodes.capacity(), frames.capacity(), keys.capacity(), sorted.capacity(), unescaped.capacity()]
+    }
+
     /// Makes room for the next text, and gives back what only an uncommonly big one needed.
     fn forget(&mut self) {
         const KEEP: usize = 1 << 16;

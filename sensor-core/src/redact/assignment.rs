@@ -46,6 +46,9 @@ pub(super) fn look(scan: &mut Scan<'_>, at: usize) -> Option<Hit> {
     let start = at - scan.range(0, at).iter().rev().take(NAME).take_while(|byte| is_name(**byte)).count();
     let end = at + scan.from(at).iter().take(NAME).take_while(|byte| is_name(**byte)).count();
     scan.judged = end;
+    if start.checked_sub(MARKER.len()).is_some_and(|marker| is_marker(scan.from(marker))) {
+        return None;
+    }
     let secret = names::secret(scan.range(start, end))?;
     let value = value(scan, start, end, secret.kind)?;
     let text = scan.range(value.start, value.end);
@@ -190,7 +193,7 @@ fn header_end(scan: &Scan<'_>, from: usize, kind: &str) -> Option<usize> {
     if !credible {
         return None;
     }
-    let length = text.iter().position(|byte| ends_line(byte)).unwrap_or(text.len());
+    let length = text.iter().position(ends_line).unwrap_or(text.len());
     let mut line = text.get(..length).unwrap_or_default();
     while let Some(rest) = line.strip_suffix(b"\\") {
         line = rest;

@@ -110,11 +110,11 @@ impl Redactor {
         if self.level == Level::None {
             return Redacted::default();
         }
-        if value.raw().len() <= limit {
-            if let Some(text) = plain::plain(value, self.level) {
-                out.push_str(text);
-                return Redacted::default();
-            }
+        if value.raw().len() <= limit
+            && let Some(text) = plain::plain(value, self.level)
+        {
+            out.push_str(text);
+            return Redacted::default();
         }
         self.walk(value, limit, out)
     }
@@ -165,8 +165,10 @@ impl Redactor {
 /// Whether an argument is the value of the option before it: from which position on, and of which kind.
 fn given(option: &str, argument: &str) -> Option<(usize, &'static str)> {
     if matches!(option, "-u" | "--user" | "--proxy-user" | "-U") {
-        let colon = argument.find(':')?;
-        return (colon + 1 < argument.len()).then_some((colon + 1, "password"));
+        let (user, password) = argument.split_once(':')?;
+        // `docker run -u 1000:1000`
+        let ids = argument.bytes().all(|byte| byte.is_ascii_digit() || byte == b':');
+        return (!ids && !password.is_empty()).then_some((user.len() + 1, "password"));
     }
     if !option.starts_with('-') || option.contains(['=', ' ', ':']) || argument.starts_with("--") || argument.is_empty() {
         return None;

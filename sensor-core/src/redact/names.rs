@@ -39,13 +39,11 @@ impl Name {
         let mut this = Self { bytes: [0; LONGEST], length: 0, words: 0 };
         let mut before = b' ';
         for byte in name {
-            if byte.is_ascii_alphanumeric() {
-                if let Some(place) = this.bytes.get_mut(this.length) {
-                    *place = byte.to_ascii_lowercase();
-                    let begins = !before.is_ascii_alphanumeric() || (before.is_ascii_lowercase() && byte.is_ascii_uppercase());
-                    this.words |= u128::from(begins) << this.length;
-                    this.length += 1;
-                }
+            if let Some(place) = this.bytes.get_mut(this.length).filter(|_| byte.is_ascii_alphanumeric()) {
+                *place = byte.to_ascii_lowercase();
+                let begins = !before.is_ascii_alphanumeric() || (before.is_ascii_lowercase() && byte.is_ascii_uppercase());
+                this.words |= u128::from(begins) << this.length;
+                this.length += 1;
             }
             before = *byte;
         }
@@ -108,6 +106,12 @@ const KEYS: &[&str] = &[
     "sessionkey", "consumerkey", "appkey", "symmetrickey", "webhookkey",
 ];
 
+/// Ends of names that tell of a password or a secret without being one.
+const ABOUT: &[&str] = &[
+    "file", "path", "stdin", "policy", "length", "prompt", "field", "required", "secretname", "secretref", "secretarn",
+    "secretary",
+];
+
 /// What a name means, where its value must not be shown.
 ///
 /// Only a name with one of the words of [`lane::WORDS`] in one piece can be secret, so that looking for these windows in a
@@ -128,7 +132,7 @@ pub(super) fn secret(name: &[u8]) -> Option<Secret> {
     let name = Name::new(name);
     let sure = |kind| Some(Secret { kind, doubtful: false });
     if lanes & lane::PAS != 0 {
-        if ["password", "passwd", "passphrase", "passcode"].iter().any(|word| name.has(word)) {
+        if ["password", "passwd", "passphrase", "passcode"].iter().any(|word| name.has(word)) && !name.ends_any(ABOUT) {
             return sure("password");
         }
         if name.is("pass") || name.is("pwd") {
@@ -140,7 +144,7 @@ pub(super) fn secret(name: &[u8]) -> Option<Secret> {
         }
     }
     if lanes & lane::ECR != 0 {
-        if name.has("secret") && !name.ends_any(&["secretname", "secretref", "secretarn", "secretary"]) {
+        if name.has("secret") && !name.ends_any(ABOUT) {
             return sure("secret");
         }
         if name.ends_any(&["credential", "credentials"]) {

@@ -60,10 +60,10 @@ impl<'t> Scan<'t> {
 
     /// The secret to which the window at `at` belongs.
     pub(super) fn look(&mut self, at: usize, lanes: Lanes) -> Option<Hit> {
-        if lanes & lane::WORDS != 0 {
-            if let Some(hit) = assignment::look(self, at) {
-                return Some(hit);
-            }
+        if lanes & lane::WORDS != 0
+            && let Some(hit) = assignment::look(self, at)
+        {
+            return Some(hit);
         }
         let mut rest = lanes;
         while rest != 0 {
@@ -235,8 +235,8 @@ impl<'t> Scan<'t> {
         const DISCORD: &[u8] = b"/api/webhooks/";
         let (body, least) = if at >= 3 && self.from(at - 3).starts_with(SLACK) {
             (at - 3 + SLACK.len(), 20)
-        } else if at >= 10 && self.from(at - 10).starts_with(DISCORD) {
-            (at - 10 + DISCORD.len(), 40)
+        } else if at >= 11 && self.from(at - 11).starts_with(DISCORD) {
+            (at - 11 + DISCORD.len(), 40)
         } else {
             return None;
         };

@@ -1,0 +1,445 @@
+use std::time::{Duration, Instant};
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use serde_json::Value as Json;
+
+use super::shapes::{Class, SHAPES, Sure};
+use super::{DEPTH, Level, Redacted, Redactor};
+use crate::json::Tape;
+
+mod examples;
+
+/// Redacts JSON text. `None` where it is none.
+fn redact_with(text: &[u8], level: Level, limit: usize, short_cut: bool) -> Option<(String, Redacted)> {
+    let mut tape = Tape::new();
+    let span = tape.parse(text).ok()?;
+    assert_eq!(span.end, text.len(), "the test gives one value");
+    let value = tape.root(text)?;
+    let mut redactor = Redactor::new(level);
+    let mut out = "before".to_owned();
+    let redacted =
+        if short_cut { redactor.value(value, limit, &mut out) } else { redactor.walk(value, limit, &mut out) };
+    Some((out.strip_prefix("before").expect("the output is appended").to_owned(), redacted))
+}
+
+fn redact(text: &str) -> String {
+    redact_with(text.as_bytes(), Level::Redacted, usize::MAX, true).expect("the test gives JSON").0
+}
+
+fn parse(text: &str) -> Json {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// Everything that a string or key of a value says, and what JSON in these strings says.
+fn sayings(value: &Json, all: &mut Vec<String>) {
+    let text = |text: &str, all: &mut Vec<String>| {
+        let mut said = text.to_owned();
+        for _ in 0..4 {
+            let mut deeper = Vec::new();
+            super::unescape::unescape(said.as_bytes(), &mut deeper);
+            all.push(std::mem::replace(&mut said, String::from_utf8_lossy(&deeper).into_owned()));
+        }
+    };
+    match value {
+        Json::String(string) => text(string, all),
+        Json::Number(number) => text(&number.to_string(), all),
+        Json::Array(elements) => elements.iter().for_each(|element| sayings(element, all)),
+        Json::Object(members) => {
+            for (key, value) in members {
+                text(key, all);
+                sayings(value, all);
+            }
+        }
+        Json::Null | Json::Bool(_) => {}
+    }
+}
+
+fn hidden_in(output: &str, secret: &str) -> Result<(), TestCaseError> {
+    let mut all = vec![output.to_owned()];
+    sayings(&parse(output), &mut all);
+    // Not even a piece of it.
+    let characters: Vec<char> = secret.chars().collect();
+    for piece in characters.windows(10.min(characters.len())) {
+        let piece: String = piece.iter().collect();
+        if all.iter().any(|said| said.contains(&piece)) {
+            return Err(TestCaseError::fail(format!("{piece} of {secret} is in {output}")));
+        }
+    }
+    Ok(())
+}
+
+fn assert_whole_markers(output: &str) {
+    for behind in output.split("[redacted:").skip(1) {
+        let marker = behind.split_once(']').map(|(marker, _)| marker).unwrap_or_default();
+        let (kind, length) = marker.split_once(':').unwrap_or_default();
+        assert!(!kind.is_empty() && length.parse::<usize>().is_ok(), "a marker is cut in {output}");
+    }
+}
+
+/// A string in quotes in which characters are escaped at random.
+fn quoted(text: &str, choices: &[u8]) -> String {
+    let mut choices = choices.iter().cycle().copied();
+    let mut out = String::from("\"");
+    for character in text.chars() {
+        let must = matches!(character, '"' | '\\' | '\0'..='\u{1f}');
+        match choices.next().unwrap_or_default() {
+            0 | 1 => character.encode_utf16(&mut [0; 2]).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}"))),
+            2 => character.encode_utf16(&mut [0; 2]).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04X}"))),
+            3 if character == '/' => out.push_str("\\/"),
+            _ if must => out.push_str(serde_json::to_string(&character).expect("a string can be written").trim_matches('"')),
+            _ => out.push(character),
+        }
+    }
+    if must_fix(&out) {
+        return serde_json::to_string(text).expect("a string can be written");
+    }
+    out.push('"');
+    out
+}
+
+/// Trimming the quotes of `"\""` takes one too many.
+fn must_fix(out: &str) -> bool {
+    serde_json::from_str::<String>(&format!("{out}\"")).is_err()
+}
+
+/// How characters are escaped: mostly not at all.
+fn escapes() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![Just(vec![9]), vec(0..40_u8, 1..40), vec(0..3_u8, 1..4)]
+}
+
+fn body(class: Class, least: usize) -> BoxedStrategy<String> {
+    let length = least..least + 20;
+    let characters: Vec<char> = (0..128_u8).filter(|byte| class.has(*byte)).map(char::from).filter(|c| !"./=~%+".contains(*c)).collect();
+    vec(prop::sample::select(characters), length).prop_map(String::from_iter).boxed()
+}
+
+/// Text with a secret in it: the text before, the secret, and what must not be seen.
+fn secret() -> BoxedStrategy<(String, String)> {
+    let shape = (0..SHAPES.len()).prop_flat_map(|index| {
+        let shape = &SHAPES[index];
+        body(shape.class, shape.least.max(12)).prop_map(move |body| {
+            let digit = if shape.sure == Sure::EdgeAndDigit { "7" } else { "" };
+            (format!("{}{digit}{body}", shape.prefix), body)
+        })
+    });
+    let word = || "[A-Za-z0-9]{12,40}".prop_map(|word| format!("7{word}"));
+    let jwt = ("[A-Za-z0-9_-]{12,40}", "[A-Za-z0-9_-]{12,40}", "[A-Za-z0-9_-]{12,60}")
+        .prop_map(|(one, two, three)| (format!("eyJ{one}.{two}.{three}"), two));
+    let pem = vec("[A-Za-z0-9+/]{64}", 1..4).prop_map(|lines| {
+        let body = lines.join("\n");
+        (format!("-----BEGIN RSA PRIVATE KEY-----\n{body}\n-----END RSA PRIVATE KEY-----"), lines.concat())
+    });
+    let names = vec![
+        "password", "PASSWORD", "db_password", "userPassword", "api_key", "apiKey", "API-KEY", "x-api-key", "client_secret", "token",
+        "access_token", "AWS_SECRET_ACCESS_KEY", "Set-Cookie", "private_key", "credentials", "passwd",
+    ];
+    let patterns = vec![
+        "NAME=\"@@\"", "NAME='@@'", "NAME=@@", "NAME: @@", "NAME = @@", "{\"NAME\":\"@@\"}", "{\"NAME\": [\"@@\"]}",
+        "{'NAME': '@@'}", "https://host/?a=b&NAME=@@&c=d", "run --NAME @@ now", "run --NAME=@@ now", "<NAME>@@</NAME>",
+        "{\\\"NAME\\\":\\\"@@\\\"}", "headers[\"NAME\"] = \"@@\"", "NAME%3D@@",
+    ];
+    let given = (prop::sample::select(names), prop::sample::select(patterns), word()).prop_map(|(name, pattern, word)| {
+        let word = if name == "Set-Cookie" { format!("a={word}") } else { word };
+        (pattern.replace("NAME", name).replace("@@", &word), word)
+    });
+    let fixed = vec![
+        "Authorization: Basic @@", "authorization: Bearer @@", "Bearer @@", "Cookie: a=b; c=@@", "https://user:@@@host/path",
+        "postgres://u:@@@h:5432/d", "https://@@@@@github.com/a/b", "AccountName=a;AccountKey=@@;EndpointSuffix=b",
+        "https://a.blob.core.windows.net/b?sv=1&sig=@@@@@@", "https://hooks.slack.com/services/T0/B0/@@@@",
+        "https://discord.com/api/webhooks/123456789012345678/@@@@@@", "123456789:AA@@@@@@",
+    ];
+    let fixed = (prop::sample::select(fixed), word()).prop_map(|(pattern, word)| (pattern.replace("@@", &word), word));
+    prop_oneof![4 => shape, 1 => jwt, 1 => pem, 3 => given, 2 => fixed].boxed()
+}
+
+/// Text around a secret. A letter or digit next to it would make another word of it.
+fn around() -> impl Strategy<Value = (String, String)> {
+    let edge = prop::sample::select(vec!["", " ", "\n", "(", ", ", "é ", "\u{1f600} ", "text: ", "\" "]);
+    ("[a-z ]{0,20}", edge, "[a-z ]{0,20}").prop_map(|(before, edge, after)| {
+        let edge = if edge.is_empty() && !before.is_empty() { " " } else { edge };
+        (before + edge, if after.is_empty() { after } else { format!("\n {after}") })
+    })
+}
+
+/// Puts the text of a string somewhere in a JSON value.
+fn placed() -> impl Strategy<Value = fn(String) -> String> {
+    let places: Vec<fn(String) -> String> = vec![
+        |string| string,
+        |string| format!("[{string}]"),
+        |string| format!("{{\"text\" : {string}}}"),
+        |string| format!("{{{string}: 1}}"),
+        |string| format!("{{\"a\":1,\"content\":[{{\"type\":\"text\",\"text\":{string}}}],\"isError\":false}}"),
+        |string| format!("[1,2,{{\"a\\\"b\":[{string},{string}]}}]"),
+    ];
+    prop::sample::select(places)
+}
+
+/// JSON of innocent words.
+fn clean_json() -> BoxedStrategy<String> {
+    let text = "[a-zA-Z0-9 ,.!?()\"\\\\\n\té漢\u{1f600}]{0,40}".prop_map(|text| serde_json::to_string(&text).expect("a string can be written"));
+    let leaf = prop_oneof![
+        Just("null".to_owned()),
+        Just("false".to_owned()),
+        any::<i64>().prop_map(|number| number.to_string()),
+        (any::<i32>(), 0..200_i32).prop_map(|(number, exponent)| format!("{number}.5e{exponent}")),
+        text,
+    ];
+    leaf.prop_recursive(5, 40, 5, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..5).prop_map(|elements| format!("[{}]", elements.join(","))),
+            vec(("[a-m]{1,8}", inner), 0..5).prop_map(|members| {
+                let members: Vec<_> = members.into_iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();
+                format!("{{{}}}", members.join(" ,\n "))
+            }),
+        ]
+    })
+    .boxed()
+}
+
+/// JSON in which there is much of what matters here.
+fn busy_json() -> BoxedStrategy<String> {
+    let words = prop::sample::select(vec![
+        "token", "progressToken", "password", "the password is", "api key", "api_key", "key", "author", "authorization", "cookie", "name",
+        "value", "a", "text", "pwd", "/home", "secret", "secretary", "properties", "type", "anyOf", "pass", "12", "Bearer abc", "https://a:b@c",
+        "password=abc1", "token: x1", "sk-a", "eyJ", "://", "=", ": ", "\"password\":\"x\"", "'", "\n", "\\", "\\u0041", "é", "--token q1", "<", ">",
+        "[redacted:key:3]", "ghp_0123456789012345678901234567890123456789", "AKIA0123456789ABCDEF", "--", "{", "}", "ssn", "--password",
+    ]);
+    let text = (vec(words.clone(), 0..5), escapes()).prop_map(|(words, escapes)| quoted(&words.concat(), &escapes));
+    let key = (words, escapes()).prop_map(|(word, escapes)| quoted(word, &escapes)).boxed();
+    let leaf = prop_oneof![1 => Just("null".to_owned()), 1 => Just("true".to_owned()), 2 => any::<u32>().prop_map(|n| n.to_string()), 6 => text];
+    leaf.prop_recursive(5, 40, 5, move |inner| {
+        prop_oneof![
+            1 => vec(inner.clone(), 0..5).prop_map(|elements| format!("[{}]", elements.join(", "))),
+            2 => vec((key.clone(), inner), 0..5).prop_map(|members| {
+                let members: Vec<_> = members.into_iter().map(|(key, value)| format!("{key}:{value}")).collect();
+                format!("{{{}}}", members.join(","))
+            }),
+        ]
+    })
+    .boxed()
+}
+
+/// What only lax parsers take, and some that none takes.
+fn lax_json() -> impl Strategy<Value = Vec<u8>> {
+    let pieces: Vec<&'static [u8]> = vec![
+        b"{", b"}", b"[", b"]", b",", b":", b"\"", b"\"a\"", b"\"password\":", b"\"\xff\xfe\"", b"\"\\ud800\"", b"\"\\udc00x\\q\"", b"\"\n\r\x01\"", b"1e999",
+        b"-0", b"7", b"null", b" ", b"\n", b"\"\\ud83d\\ude00\"", b"\"\xe2\x80\xa8\"", b"\"ghp_", b"0123456789", b"abcdefghijkl", b"\\u0067", b"\\",
+    ];
+    let soup = vec(prop::sample::select(pieces), 0..12).prop_map(|pieces| pieces.concat());
+    let string = vec(any::<u8>(), 0..40).prop_map(|bytes| [b"[\"", bytes.as_slice(), b"\"]"].concat());
+    let deep = (0..2000_usize).prop_map(|depth| ["[".repeat(depth), "1".to_owned(), "]".repeat(depth)].concat().into_bytes());
+    prop_oneof![soup, string, deep]
+}
+
+proptest! {
+    #[test]
+    fn no_planted_secret_survives((text, hidden) in secret(), (before, after) in around(), escapes in escapes(), place in placed()) {
+        let json = place(quoted(&format!("{before}{text}{after}"), &escapes));
+        let (output, redacted) = redact_with(json.as_bytes(), Level::Redacted, usize::MAX, true).expect("the test gives JSON");
+        prop_assert!(redacted.replaced > 0 && !redacted.truncated);
+        hidden_in(&output, &hidden)?;
+        assert_whole_markers(&output);
+    }
+
+    #[test]
+    fn no_secret_in_json_in_a_string_survives(
+        (text, hidden) in secret(), inner in escapes(), outer in escapes(), inner_place in placed(), place in placed(), levels in 1..3,
+    ) {
+        let mut json = inner_place(quoted(&text, &inner));
+        for _ in 0..levels {
+            json = place(quoted(&json, &outer));
+        }
+        hidden_in(&redact(&json), &hidden)?;
+    }
+
+    #[test]
+    fn nothing_below_a_secret_name_survives(
+        name in prop::sample::select(vec!["password", "apiKey", "API_KEY", "clientSecret", "access-token", "Authorization", "cookies", "credentials"]),
+        value in "[a-z]{12}", escapes in escapes(), place in 0..6_usize,
+    ) {
+        let key = quoted(name, &escapes);
+        let value = match place {
+            0 => format!("\"{value}\""),
+            1 => format!("[[\"{value}\"]]"),
+            2 => format!("{{\"a\":[{{\"b\":\"{value}\"}}]}}"),
+            3 => format!("{{\"type\":\"{value}\"}}"),
+            4 => quoted(&value, &escapes),
+            _ => format!("{{\"properties\":{{\"description\":\"{value}\"}}}}"),
+        };
+        let hidden: String = value.chars().filter(char::is_ascii_lowercase).collect();
+        let output = redact(&format!("{{\"a\":{{{key}:{value}}}}}"));
+        let mut all = Vec::new();
+        sayings(&parse(&output), &mut all);
+        prop_assert!(!all.iter().any(|said| said.len() >= 12 && hidden.contains(said.as_str())), "{}", output);
+        prop_assert!(output.contains("[redacted:"));
+    }
+
+    #[test]
+    fn how_a_string_is_escaped_makes_no_difference((text, _) in secret(), (before, after) in around(), escapes in escapes(), place in placed()) {
+        let text = format!("{before}{text}{after}");
+        let plain = place(serde_json::to_string(&text).expect("a string can be written"));
+        let escaped = place(quoted(&text, &escapes));
+        prop_assert_eq!(parse(&redact(&plain)), parse(&redact(&escaped)));
+    }
+
+    #[test]
+    fn clean_json_keeps_its_meaning(json in clean_json()) {
+        for level in [Level::Full, Level::Redacted] {
+            let (output, redacted) = redact_with(json.as_bytes(), level, usize::MAX, true).expect("the test gives JSON");
+            prop_assert_eq!(parse(&output), parse(&json));
+            prop_assert_eq!(redacted, Redacted::default());
+            prop_assert!(!output.contains(['\n', '\r', '\t']));
+        }
+    }
+
+    #[test]
+    fn everything_is_shown_at_level_full(json in busy_json()) {
+        let (output, redacted) = redact_with(json.as_bytes(), Level::Full, usize::MAX, true).expect("the test gives JSON");
+        prop_assert_eq!(parse(&output), parse(&json));
+        prop_assert_eq!(redacted, Redacted::default());
+    }
+
+    #[test]
+    fn the_short_cut_makes_no_difference(json in busy_json()) {
+        let short = redact_with(json.as_bytes(), Level::Redacted, usize::MAX, true).expect("the test gives JSON");
+        let walked = redact_with(json.as_bytes(), Level::Redacted, usize::MAX, false).expect("the test gives JSON");
+        prop_assert_eq!(parse(&short.0), parse(&walked.0));
+        prop_assert_eq!(short.1, walked.1);
+    }
+
+    #[test]
+    fn redacting_twice_changes_nothing(json in busy_json()) {
+        let once = redact(&json);
+        prop_assert_eq!(parse(&redact(&once)), parse(&once));
+    }
+
+    #[test]
+    fn any_value_gives_one_line_of_json(json in lax_json(), limit in prop_oneof![Just(usize::MAX), 0..300_usize], full in any::<bool>(), short_cut in any::<bool>()) {
+        let mut tape = Tape::new();
+        let Ok(span) = tape.parse(&json) else { return Ok(()) };
+        let json = &json[..span.end];
+        let level = if full { Level::Full } else { Level::Redacted };
+        let Some((output, redacted)) = redact_with(json, level, limit, short_cut) else { return Ok(()) };
+        prop_assert!(output.len() <= limit);
+        prop_assert!(!output.chars().any(char::is_control), "{:?}", output);
+        if output.is_empty() {
+            prop_assert!(redacted.truncated);
+        } else {
+            prop_assert!(serde_json::from_str::<Json>(&output).is_ok(), "{:?} of {:?}", output, String::from_utf8_lossy(json));
+        }
+    }
+
+    #[test]
+    fn what_is_cut_stays_whole(json in busy_json(), limit in 0..400_usize, short_cut in any::<bool>()) {
+        let (output, redacted) = redact_with(json.as_bytes(), Level::Redacted, limit, short_cut).expect("the test gives JSON");
+        prop_assert!(output.len() <= limit);
+        prop_assert!(output.is_empty() || serde_json::from_str::<Json>(&output).is_ok(), "{}", output);
+        if output.is_empty() || output.contains("[cut:") {
+            prop_assert!(redacted.truncated);
+        }
+        if !redacted.truncated {
+            prop_assert_eq!(parse(&output), parse(&redact(&json)));
+        }
+        assert_whole_markers(&output);
+    }
+
+    #[test]
+    fn no_secret_shows_where_text_is_cut((text, hidden) in secret(), (before, after) in around(), limit in 0..300_usize, pad in 0..300_usize) {
+        let text = format!("{}{before}{text}{after}{}", "- ".repeat(pad / 2), "- ".repeat(200));
+        let json = format!("{{\"text\":{}}}", serde_json::to_string(&text).expect("a string can be written"));
+        let (output, redacted) = redact_with(json.as_bytes(), Level::Redacted, limit, true).expect("the test gives JSON");
+        prop_assert!(redacted.truncated && output.len() <= limit);
+        if !output.is_empty() {
+            hidden_in(&output, &hidden)?;
+            assert_whole_markers(&output);
+        }
+    }
+
+    #[test]
+    fn secrets_in_text_and_in_arguments_are_taken_out((text, hidden) in secret(), (before, after) in around()) {
+        let mut redactor = Redactor::new(Level::Redacted);
+        let text = format!("{before}{text}{after}");
+        for output in [redactor.text(&text), redactor.arguments(&["x".to_owned(), text]).concat()] {
+            hidden_in(&serde_json::to_string(&output).expect("a string can be written"), &hidden)?;
+        }
+    }
+}
+
+/// Text in which there is much to look at and nothing to find.
+#[test]
+fn hostile_text_takes_no_longer() {
+    let pieces = [
+        "eyJ", "eyJaaaaaaaa.", "eyJaaaaaaaaaaaa", "token", "token ", "token=", "token: ", "token={", "token='", "token:$A", "pwd='/", "pwd=\"/", "pwd=\\\"/",
+        "\\\"", "\\", "\\/", "\\u0041", "://", "a://b@", "a://", "sk-", "sk-a", "-sk-", "SG.", "ya29.", "-----BEGIN ", "-----BEGIN PRIVATE KEY",
+        "Bearer ", "bearer", ":AA", "1234567890:AA", "authorization: a", "authorization: ", "\"password\":{", "\"password\":[\"", "<password>", "key", "ssn",
+        "AKIA", "hooks.slack.com/services/", "/api/webhooks/", "?sig=", "ghp_", ".", "é", "\u{1f600}", "[", "{", "1e9", "9",
+    ];
+    for piece in pieces {
+        for filler in ["", " ", ".", "a"] {
+            let text = format!("{piece}{filler}").repeat(100_000 / (piece.len() + filler.len()));
+            let json = serde_json::to_string(&[&text, &text]).expect("a string can be written");
+            let start = Instant::now();
+            redact(&json);
+            Redactor::new(Level::Redacted).text(&text);
+            // A tenth of a second is a hundred times what it should take, and what is not linear takes many seconds.
+            assert!(start.elapsed() < Duration::from_millis(1500), "{piece:?} with {filler:?}: {:?}", start.elapsed());
+        }
+    }
+}
+
+#[test]
+fn nothing_is_written_at_level_none() {
+    assert_eq!(redact_with(b"{\"a\":1}", Level::None, 100, true).expect("the test gives JSON"), (String::new(), Redacted::default()));
+}
+
+#[test]
+fn what_is_nested_too_deep_stands_as_a_string() {
+    let json = |depth: usize| "[".repeat(depth) + "\"ghp_0123456789012345678901234567890123456789\"" + &"]".repeat(depth);
+    let at_the_limit = redact(&json(DEPTH));
+    assert!(at_the_limit.contains("[redacted:github-token:44]"));
+    for depth in [DEPTH + 1, 1_000, 1_500, 10_000] {
+        let output = redact(&json(depth));
+        assert!(output.contains("[redacted:nested:"), "{output}");
+        assert!(!output.contains("0123456789"), "{output}");
+        let full = redact_with(json(depth).as_bytes(), Level::Full, usize::MAX, true).expect("the test gives JSON").0;
+        assert!(full.contains("ghp_0123456789") && full.len() > 2 * depth);
+        parse(&full);
+    }
+}
+
+/// `cargo test --release -p sensor-core redact::tests::measure -- --ignored --nocapture` prints the figures.
+#[test]
+#[ignore = "a measurement"]
+fn measure() {
+    let sentence = "The quick brown fox jumps over the lazy dog, and then it reads the next file. ";
+    let call = r#"{"jsonrpc":"2.0","id":17,"method":"tools/call","params":{"name":"read_file","arguments":{"path":"/home/user/project/src/main.rs","encoding":"utf-8","offset":0,"limit":2000,"description":"Read the beginning of the file to find the entry point of the program"},"_meta":{"progressToken":17,"trace":"4bf92f3577b34da6a3ce929d0e0e4736"}}}"#;
+    let result = |text: &str| format!(r#"{{"result":{{"content":[{{"type":"text","text":"{text}"}}],"isError":false}},"jsonrpc":"2.0","id":17}}"#);
+    let plain = result(&sentence.repeat(3));
+    let lines = result(&(sentence.replace(", ", ",\\n") + "He said \\\"no\\\".").repeat(3));
+    let long = result(&sentence.repeat(37));
+    let secret = result(&format!("{sentence}export GITHUB_TOKEN=ghp_0123456789012345678901234567890123456789 {sentence}"));
+    let nested = result(&(r#"{\"name\":\"fox\",\"size\":7,\"tags\":[\"a\",\"b\"]},"#.repeat(5)));
+    let big = result(&sentence.repeat(1300));
+    for (name, text) in [("call", call), ("plain", &plain), ("lines", &lines), ("3 KB", &long), ("secret", &secret), ("nested", &nested), ("100 KB", &big)] {
+        let mut tape = Tape::new();
+        tape.parse(text.as_bytes()).expect("the text is JSON");
+        let value = tape.root(text.as_bytes()).expect("the text is JSON");
+        let mut redactor = Redactor::new(Level::Redacted);
+        let mut out = String::new();
+        let rounds = 400_000_000 / (text.len() as u32 * 3);
+        for short_cut in [true, false] {
+            let best = (0..5).map(|_| {
+                let start = Instant::now();
+                for _ in 0..rounds / 5 {
+                    out.clear();
+                    let value = std::hint::black_box(value);
+                    if short_cut { redactor.value(value, 1 << 20, &mut out) } else { redactor.walk(value, 1 << 20, &mut out) };
+                    std::hint::black_box(&out);
+                }
+                start.elapsed() / (rounds / 5)
+            });
+            println!("{name}: {} bytes, short cut {short_cut}: {:?}", text.len(), best.min().unwrap_or_default());
+        }
+    }
+}

@@ -47,7 +47,8 @@ enum Place {
 pub(super) fn write(value: Value<'_>, level: Level, limit: usize, buffers: &mut Buffers, out: &mut String) -> Redacted {
     let start = out.len();
     let scarce = value.raw().len() > limit;
-    let end = start.saturating_add(limit);
+    // No text is as long as that, and sums of lengths cannot overflow.
+    let end = start + limit.min(usize::MAX / 4);
     let mut writer = Writer { buffers, level, out, end, open: 0, scarce, attempts: 0, redacted: Redacted::default() };
     if !writer.value(value, Place::Anywhere) {
         writer.out.truncate(start);
@@ -261,10 +262,12 @@ impl Writer<'_> {
         if self.level == Level::Full {
             return None;
         }
-        let name = object.entries().find(|(key, value)| {
-            value.kind() == Kind::String && ["name", "key", "header", "variable"].iter().any(|word| key.is_str(word))
-        });
-        self.secret_name(name?.1)
+        let names = ["name", "key", "header", "variable"];
+        let mut entries = object.entries();
+        entries.find_map(|(key, value)| {
+            let names = value.kind() == Kind::String && names.iter().any(|word| key.is_str(word));
+            if names { self.secret_name(value) } else { None }
+        })
     }
 
     /// Writes the string with this content.
@@ -285,7 +288,9 @@ impl Writer<'_> {
             return self.marker_string(kind, text.len());
         }
         // What cannot be shown is not looked at, but for what is needed to recognise a secret that begins before it.
-        let window = 6 * self.room() + AHEAD;
+        let window = self.room().saturating_add(AHEAD);
+        let plain = content.get(..window).is_none_or(|seen| memchr::memchr(b'\\', seen).is_none());
+        let window = if plain { window } else { window.saturating_mul(6) };
         let seen = content.get(..window).unwrap_or(content);
         let text = say(seen, said, valid);
         let unseen = content.len() - seen.len();

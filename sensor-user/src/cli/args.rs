@@ -30,7 +30,7 @@ Exit codes:
 const EXAMPLES: &str = "\
 Examples:
   sudo mcp-sensor watch                 a live table of tool calls
-  sudo mcp-sensor watch --json | jq .   every event, one JSON object a line
+  sudo mcp-sensor watch --json | jq .   the same as JSON, one object a line
   sudo mcp-sensor check                 what works on this machine, and what to mend";
 
 const WATCH_ABOUT: &str = "Shows tool calls as they happen, until Ctrl-C";
@@ -50,10 +50,12 @@ Examples:
   mcp-sensor watch --tool 'delete_*' --tool rm  calls of some tools
   mcp-sensor watch --server github --messages   every message with one server
   mcp-sensor watch --container 3f2a --user 1000 one user's processes in one container
+  mcp-sensor watch --json --messages            everything, one JSON object a line
   mcp-sensor watch --json --payload none        who calls what, without contents
 
 Filters of one kind are alternatives; filters of different kinds must all match. Gaps are shown \
-for the sessions that match. What the sensor tells of itself (losses, blind spots) is shown always.";
+for the sessions that match. What the sensor tells of itself (losses, blind spots) is shown always. \
+What is left out shows in --json as holes in `sequence`.";
 
 const CHECK_ABOUT: &str = "Tells what works on this machine, and how to mend what does not";
 
@@ -96,11 +98,11 @@ pub enum Command {
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXIT_CODES, after_long_help = format!("{WATCH_EXAMPLES}\n\n{EXIT_CODES}"))]
 pub struct Watch {
-    /// Print every event as JSON, one object a line
+    /// Print events as JSON, one object a line
     #[arg(long)]
     pub json: bool,
 
-    /// Show every message, not only tool calls; --json has them always
+    /// Show every message, not only tool calls
     #[arg(long)]
     pub messages: bool,
 

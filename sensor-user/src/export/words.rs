@@ -17,6 +17,7 @@ pub(super) fn loss_reason(reason: i32) -> &'static str {
         Reason::QueueFull => "the sensor's queue was full",
         Reason::ProgramSkipped => "the kernel skipped a program",
         Reason::SpoolFull => "the spool was full",
+        Reason::MapFull => "a kernel table was full",
     }
 }
 

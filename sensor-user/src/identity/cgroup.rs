@@ -110,11 +110,13 @@ impl Facts {
     fn read(path: &str) -> Self {
         let parts: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | "." | ".." | "…")).collect();
         let found = (0..parts.len()).rev().find_map(|at| Some((at, container_at(&parts, at)?)));
+        let outermost = (0..parts.len()).find(|at| container_at(&parts, *at).is_some()).unwrap_or(parts.len());
         let (end, container) = match found {
             Some((at, container)) => (at, Some(container)),
             None => (parts.len(), None),
         };
-        let above = parts.get(..end).unwrap_or_default();
+        // A unit below a container's group is of a systemd inside it.
+        let above = parts.get(..outermost).unwrap_or_default();
         let upto = parts.get(..=end).unwrap_or(&parts);
         let pod_uid = (0..upto.len()).rev().find_map(|at| pod_at(upto, at)).unwrap_or_default();
         Self { container, pod_uid, unit: unit(above) }
@@ -204,7 +206,8 @@ fn pod_at(parts: &[&str], at: usize) -> Option<String> {
 }
 
 fn is_uid(text: &str) -> bool {
-    (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    (1..=128).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
 /// A UUID, or the digest that the kubelet gives a static pod: told for what it is without its parent's name.

@@ -143,7 +143,8 @@ fn every_runtime_s_paths_are_understood_in_either_hierarchy() {
     for (path, id, runtime, pod, unit) in PATHS {
         let path = fill(path);
         for cgroup in [Cgroup::new(&path, "", false), Cgroup::new("/", &path, false), Cgroup::new(&path, "/", false)] {
-            let container = cgroup.container.clone().unwrap_or(Container { id: String::new(), runtime: Runtime::Unknown });
+            let container =
+                cgroup.container.clone().unwrap_or(Container { id: String::new(), runtime: Runtime::Unknown });
             assert_eq!(container.id, fill(id), "id of {path}");
             assert_eq!(container.runtime.name(), *runtime, "runtime of {path}");
             assert_eq!(cgroup.pod_uid, fill(pod), "pod of {path}");

@@ -4,7 +4,11 @@
 //! its arguments, and in a mount namespace of its own even the path of its program, so a path stands for the file that
 //! the host has there.
 
-use super::{hash, proc::Facts, process::{FileId, Process}};
+use super::{
+    hash,
+    proc::Facts,
+    process::{FileId, Process},
+};
 use rustix::fs::{CWD, Mode, OFlags};
 use std::{
     fmt,
@@ -89,7 +93,8 @@ fn is_within(path: &str, prefix: &str) -> bool {
 /// True where the host has this very file at `path`.
 fn is_file(path: &Path, file: FileId) -> bool {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let facts = rustix::fs::openat(CWD, path, flags, Mode::empty()).map_err(Into::into).and_then(|fd| Facts::of(fd, true));
+    let facts =
+        rustix::fs::openat(CWD, path, flags, Mode::empty()).map_err(Into::into).and_then(|fd| Facts::of(fd, true));
     facts.is_ok_and(|facts| {
         facts.id.inode == file.inode
             && (facts.id.device == file.device
@@ -115,8 +120,12 @@ mod tests {
 
     #[test]
     fn what_is_not_known_excludes_nothing() {
-        let exclusions =
-            Exclusions { executables: vec!["".into()], users: vec![0], cgroups: vec!["/".into(), String::new()], ..Exclusions::default() };
+        let exclusions = Exclusions {
+            executables: vec!["".into()],
+            users: vec![0],
+            cgroups: vec!["/".into(), String::new()],
+            ..Exclusions::default()
+        };
         assert_eq!(exclusions.matches(&process()), None);
     }
 

@@ -43,9 +43,21 @@ use sensor_ebpf::{
     ARGUMENTS_CAPACITY, CGROUP_CAPACITY, ExecRecord, ExitRecord, ForkRecord, PATH_CAPACITY, RecordHeader,
 };
 use std::{path::PathBuf, sync::Arc};
-use table::{Entry, Key, Link, Table};
+use table::{Entry, Key, Link, Table, Told};
 use users::Users;
 use worker::{Wall, Worker};
+
+/// True where `/proc` shows the processes of the whole host, not those of a pid namespace of the sensor's own.
+#[must_use]
+pub fn proc_is_host() -> bool {
+    proc::is_host("/proc".as_ref())
+}
+
+/// The number of a user: a number as it is, or the one that `/etc/passwd` has for a name.
+#[must_use]
+pub fn user_id(user: &str) -> Option<u32> {
+    Users::new(Some("/etc/passwd".into())).number(user)
+}
 
 /// Replaces the secrets in an argument list.
 pub type Redact = Box<dyn Fn(&[String]) -> Vec<String> + Send>;
@@ -176,12 +188,12 @@ impl Identities {
             },
         );
 
-        let old = self.table.get(id).map(|entry| (entry.parent, entry.lineage.clone(), entry.used));
+        let old = self.table.get(id).map(|old| (old.parent, old.forked_from.take(), old.lineage.take(), old.used));
         // Who forked it says more than whose child it is now: a parent may have ended meanwhile.
-        let (parent, lineage, used) = match old {
-            Some((Some(parent), lineage, used)) => (Some(parent), lineage, used),
-            Some((None, _, used)) => (parent, None, used),
-            None => (parent, None, false),
+        let (parent, forked_from, lineage, used) = match old {
+            Some((Some(parent), forked_from, lineage, used)) => (Some(parent), forked_from, lineage, used),
+            Some((None, _, _, used)) => (parent, None, None, used),
+            None => (parent, None, None, false),
         };
         let lineage = lineage.or_else(|| self.table.lineage_of_children(parent?));
         self.table.insert(
@@ -191,6 +203,7 @@ impl Identities {
                 exact: true,
                 origin: Origin::Exec,
                 parent,
+                forked_from,
                 lineage,
                 directory,
                 user: Some(record.user),
@@ -208,9 +221,15 @@ impl Identities {
         let id = process_of(&record.header);
         let parent = parent_of(record.parent_pid, record.parent_start_time);
         let lineage = parent.and_then(|parent| self.table.lineage_of_children(parent));
+        if let Some(child) = self.table.get(id).filter(|child| !child.program.is_unknown()) {
+            // The scan came before its record was read, and saw the child itself: its parent may run another program now.
+            (child.parent, child.lineage, child.told) = (parent, lineage, None);
+            return;
+        }
         let mut entry = match parent.and_then(|parent| self.table.get(parent)) {
             Some(parent) => Entry {
                 origin: if parent.program.is_unknown() { Origin::Unknown } else { Origin::Fork },
+                forked_from: Some(Arc::clone(&parent.program)).filter(|program| !program.is_unknown()),
                 directory: Arc::clone(&parent.directory),
                 user: parent.user,
                 login_user: parent.login_user,
@@ -240,10 +259,10 @@ impl Identities {
         let answers = self.worker.answers();
         let Some(entry) = self.table.get(process) else { return Arc::new(Process::unknown(process)) };
         entry.used = true;
-        if let Some((state, told)) = &entry.told
-            && state.is_none_or(|state| state == answers)
+        if let Some(told) = &entry.told
+            && told.pending.is_none_or(|then| then == answers)
         {
-            return Arc::clone(told);
+            return Arc::clone(&told.process);
         }
         let links = self.links(process);
         let pending = self.ask_arguments(process, &links);
@@ -268,8 +287,8 @@ impl Identities {
         self.table.lineage(Key::from(process))
     }
 
-    /// Builds what is told of a process, and keeps it until the worker's answers are more than `state`.
-    fn tell(&mut self, id: ProcessId, links: &[Link], state: Option<u64>) -> Arc<Process> {
+    /// Builds what is told of a process, and keeps it; with `pending` until the worker's answers are more than that.
+    fn tell(&mut self, id: ProcessId, links: &[Link], pending: Option<u64>) -> Arc<Process> {
         let Some(entry) = self.table.get(id) else { return Arc::new(Process::unknown(id)) };
         let program = &entry.program;
         let shown = program.shown(&self.redact);
@@ -298,7 +317,7 @@ impl Identities {
             cgroup: with_runtime(&entry.cgroup, links),
             id,
         });
-        entry.told = Some((state, Arc::clone(&told)));
+        entry.told = Some(Told::new(&told, pending, &self.meter));
         told
     }
 

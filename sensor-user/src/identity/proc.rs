@@ -239,14 +239,15 @@ impl ProcessDir {
     }
 }
 
-/// Reads a file of at most `limit` bytes; the rest is left.
+/// Reads a file of `/proc`, of at most `limit` bytes; the rest is left.
 fn read(directory: impl AsFd, name: &str, limit: usize) -> io::Result<Vec<u8>> {
     let file = rustix::fs::openat(directory, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-    let mut bytes = Vec::with_capacity(limit.min(1024));
+    let mut bytes = Vec::with_capacity(limit.min(4096));
     while bytes.len() < limit {
         bytes.reserve((limit - bytes.len()).min(4096));
         match rustix::io::read(&file, rustix::buffer::spare_capacity(&mut bytes)) {
-            Ok(0) => break,
+            // A call that does not fill its buffer was the last one: these files give what they have.
+            Ok(_) if bytes.len() < bytes.capacity() => break,
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
@@ -267,7 +268,9 @@ fn parse_cgroups(text: &str) -> (String, String) {
     let (mut v2, mut pids, mut systemd) = ("", "", "");
     for line in text.lines() {
         let mut fields = line.splitn(3, ':');
-        let (Some(number), Some(controllers), Some(path)) = (fields.next(), fields.next(), fields.next()) else { continue };
+        let (Some(number), Some(controllers), Some(path)) = (fields.next(), fields.next(), fields.next()) else {
+            continue;
+        };
         let path = path.strip_suffix(" (deleted)").unwrap_or(path);
         if number == "0" {
             v2 = path;
@@ -280,7 +283,6 @@ fn parse_cgroups(text: &str) -> (String, String) {
     let v1 = if matches!(pids, "" | "/") { systemd } else { pids };
     (v2.to_owned(), v1.to_owned())
 }
-
 
 #[cfg(test)]
 mod tests {

@@ -17,17 +17,18 @@ const SHORT_ARGUMENT: usize = 120;
 /// What a program weighs without its strings.
 const WEIGHT: usize = 256;
 
-/// Counts the bytes that all programs hold together.
+/// Counts the bytes that all weights hold together.
 pub(super) type Meter = Arc<AtomicUsize>;
 
-/// The bytes of one program, as long as it lives.
-struct Weight {
+/// Bytes that are counted as long as it lives.
+#[derive(Debug)]
+pub(super) struct Weight {
     bytes: AtomicUsize,
     meter: Meter,
 }
 
 impl Weight {
-    fn new(meter: &Meter, bytes: usize) -> Self {
+    pub fn new(meter: &Meter, bytes: usize) -> Self {
         meter.fetch_add(bytes, Ordering::Relaxed);
         Self { bytes: AtomicUsize::new(bytes), meter: Arc::clone(meter) }
     }
@@ -171,7 +172,8 @@ impl Program {
             let (plain, cut) = record::arguments(&arguments.bytes, arguments.cut);
             let full: Arc<[String]> = redact(&plain).into();
             let short: Arc<[String]> = full.iter().take(SHORT_ARGUMENTS).map(|argument| shorten(argument)).collect();
-            let size = |list: &[String]| list.iter().map(|argument| size_of::<String>() + argument.len()).sum::<usize>();
+            let size =
+                |list: &[String]| list.iter().map(|argument| size_of::<String>() + argument.len()).sum::<usize>();
             self.weight.add(size(&full) + size(&short));
             Shown { full, short, cut }
         }))
@@ -181,7 +183,11 @@ impl Program {
 impl fmt::Debug for Program {
     /// Without the arguments: they may hold secrets.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Program").field("executable", &self.executable).field("file", &self.file).finish_non_exhaustive()
+        formatter
+            .debug_struct("Program")
+            .field("executable", &self.executable)
+            .field("file", &self.file)
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,6 +1,9 @@
 //! Processes older than the sensor, and repair after records were lost.
 
-use super::{Identities, Key, proc::{self, ProcessDir}};
+use super::{
+    Identities, Key,
+    proc::{self, ProcessDir},
+};
 use rustc_hash::FxHashSet;
 use std::{io, path::Path};
 

@@ -8,8 +8,8 @@
 use super::{
     cgroup::Cgroup,
     proc,
-    process::{Origin, Process},
-    program::{Meter, Program},
+    process::{Ancestor, Origin, Process},
+    program::{Meter, Program, Weight},
 };
 use rustc_hash::FxHashMap;
 use sensor_core::input::{ProcessId, Time};
@@ -20,8 +20,8 @@ use std::{
 
 /// Ancestors that are kept of a process.
 pub(super) const ANCESTORS: usize = 16;
-/// Bytes that a process weighs beside its program.
-const ENTRY: usize = 256;
+/// Bytes that a process weighs beside its program: its entry, the free places of the map, and the order.
+const ENTRY: usize = 2 * size_of::<(Key, Entry)>() + 64;
 
 /// Finds a process.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -52,7 +52,9 @@ pub(super) struct Entry {
     pub origin: Origin,
     pub parent: Option<ProcessId>,
     pub program: Arc<Program>,
-    /// Its ancestors, the nearest first; `None` while they are not known.
+    /// What its parent ran when it forked this one; `None` where no record told.
+    pub forked_from: Option<Arc<Program>>,
+    /// Its ancestors, the nearest first; `None` while they are not known to the end.
     pub lineage: Option<Arc<[Link]>>,
     /// What its children's `lineage` is, as long as it runs this program.
     pub for_children: Option<Arc<[Link]>>,
@@ -69,10 +71,26 @@ pub(super) struct Entry {
     pub looked_up: bool,
     /// It was asked for since it was last passed over.
     pub used: bool,
-    /// What was told of it last, and the state of knowledge then; `None` stands for everything.
-    pub told: Option<(Option<u64>, Arc<Process>)>,
+    /// What was told of it last.
+    pub told: Option<Told>,
     /// Its place in the order of going; the table's own affair.
     pub serial: u64,
+}
+
+/// What was told of a process.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub process: Arc<Process>,
+    /// The worker's answers then, if some were to come; `None` where nothing can be added.
+    pub pending: Option<u64>,
+    _weight: Weight,
+}
+
+impl Told {
+    pub fn new(process: &Arc<Process>, pending: Option<u64>, meter: &Meter) -> Self {
+        let bytes = size_of::<Process>() + process.ancestors.len() * size_of::<Ancestor>();
+        Self { process: Arc::clone(process), pending, _weight: Weight::new(meter, bytes) }
+    }
 }
 
 impl Entry {
@@ -84,6 +102,7 @@ impl Entry {
             origin: Origin::Unknown,
             parent: None,
             program,
+            forked_from: None,
             lineage: None,
             for_children: None,
             directory: Arc::from(""),
@@ -236,7 +255,14 @@ impl Table {
             return Some((Arc::clone(lineage), true));
         }
         let Some(parent) = entry.parent else { return Some((Arc::from([]), false)) };
-        let (lineage, whole) = self.children_of(Key::from(parent), depth.checked_sub(1)?)?;
+        let forked_from = entry.forked_from.clone();
+        let (mut lineage, whole) = self.children_of(Key::from(parent), depth.checked_sub(1)?)?;
+        if let (Some(program), Some(first)) = (forked_from, lineage.first())
+            && !Arc::ptr_eq(&program, &first.program)
+        {
+            let first = Link { id: first.id, program };
+            lineage = std::iter::once(first).chain(lineage.iter().skip(1).cloned()).collect();
+        }
         if whole && let Some(entry) = self.entries.get_mut(&key) {
             entry.lineage = Some(Arc::clone(&lineage));
         }
@@ -252,10 +278,8 @@ impl Table {
         if let Some(lineage) = &entry.for_children {
             return Some((Arc::clone(lineage), true));
         }
-        let own = Link {
-            id: ProcessId { pid: key.pid, start_time: entry.start_time },
-            program: Arc::clone(&entry.program),
-        };
+        let own =
+            Link { id: ProcessId { pid: key.pid, start_time: entry.start_time }, program: Arc::clone(&entry.program) };
         let (above, whole) = self.lineage_to(key, depth).unwrap_or_else(|| (Arc::from([]), false));
         let lineage: Arc<[Link]> = std::iter::once(own).chain(above.iter().cloned()).take(ANCESTORS).collect();
         if whole && let Some(entry) = self.entries.get_mut(&key) {

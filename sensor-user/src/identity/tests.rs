@@ -5,9 +5,10 @@ use proptest::prelude::*;
 use ring::digest::{SHA256, digest};
 use sensor_ebpf::RecordKind;
 use std::{
+    io::ErrorKind,
     os::unix::fs::MetadataExt,
     path::Path,
-    process::{Child, Command},
+    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 use zerocopy::FromZeros;
@@ -36,7 +37,14 @@ fn id(pid: u32, start_time: u64) -> ProcessId {
 
 fn header(kind: RecordKind, process: ProcessId) -> RecordHeader {
     let ProcessId { pid, start_time } = process;
-    RecordHeader { kind: kind as u8, start_time, pid, tid: pid, time: start_time + SECOND, ..RecordHeader::new_zeroed() }
+    RecordHeader {
+        kind: kind as u8,
+        start_time,
+        pid,
+        tid: pid,
+        time: start_time + SECOND,
+        ..RecordHeader::new_zeroed()
+    }
 }
 
 fn put_path(target: &mut [u8], path: &str) -> u32 {
@@ -90,7 +98,13 @@ struct Living(Child);
 
 impl Living {
     fn new(command: &mut Command) -> Self {
-        Self(command.spawn().unwrap())
+        // A test beside this one that forks while a program is copied holds it open for writing, for a moment.
+        let mut child = None;
+        wait_for("the program", || {
+            child = command.spawn().map_err(|error| assert_eq!(error.kind(), ErrorKind::ExecutableFileBusy)).ok();
+            child.is_some()
+        });
+        Self(child.unwrap())
     }
 
     fn id(&self) -> ProcessId {
@@ -250,6 +264,7 @@ fn a_pid_that_is_used_again_names_two_processes() {
     assert_eq!(&*identities.get(second).executable, "/bin/second");
     let same_tick = id(SERVER.pid, SERVER.start_time + 1);
     assert_eq!(*identities.get(same_tick).executable, *"");
+    assert_eq!(&*identities.get(SERVER).executable, "/bin/first");
 }
 
 #[test]
@@ -283,7 +298,7 @@ fn a_container_s_runtime_is_told_by_its_shim() {
 
 #[test]
 fn memory_is_bounded_and_those_in_use_stay() {
-    let limits = Limits { live: 100, dead: 20, bytes: 64 * 1024 };
+    let limits = Limits { live: 100, dead: 20, bytes: 128 * 1024 };
     let mut identities = Identities::new(Settings { limits, ..settings() });
     identities.exec(&exec(SERVER, AGENT, "/usr/bin/node", "node\0"));
     for round in 0..20_000_u32 {
@@ -306,18 +321,18 @@ fn memory_is_bounded_and_those_in_use_stay() {
 fn an_older_process_is_read_from_proc() {
     let directory = tempfile::tempdir().unwrap();
     let directory = std::fs::canonicalize(directory.path()).unwrap();
-    let child = Living::new(Command::new("sleep").args(["1000", "hunter2"]).current_dir(&directory));
+    let child = Living::new(Command::new("cat").args(["-", "hunter2"]).stdin(Stdio::piped()).current_dir(&directory));
     let mut identities = live_identities();
     assert!(identities.scan().unwrap() > 1);
     identities.observe(child.id());
     let process = settle(&mut identities, child.id());
     assert_eq!(process.origin, Origin::Proc);
     assert_eq!(process.id, child.id());
-    assert_eq!(&*process.executable, which("sleep").to_str().unwrap());
-    assert_eq!(&*process.arguments, ["sleep", "1000", "***"]);
+    assert_eq!(&*process.executable, which("cat").to_str().unwrap());
+    assert_eq!(&*process.arguments, ["cat", "-", "***"]);
     assert_eq!(&*process.directory, directory.to_str().unwrap());
     assert_eq!(process.user, Some(rustix::process::getuid().as_raw()));
-    assert_eq!(process.sha256, Some(sha256(&which("sleep"))));
+    assert_eq!(process.sha256, Some(sha256(&which("cat"))));
     assert_eq!(process.ancestors[0].id.pid, std::process::id());
     assert_eq!(&*process.ancestors[0].executable, std::env::current_exe().unwrap().to_str().unwrap());
     assert!(!process.ancestors[0].arguments.is_empty());
@@ -350,6 +365,18 @@ fn what_the_kernel_told_wins_over_the_scan() {
     identities.exec(&exec(child.id(), AGENT, "/kernel/said", "so\0"));
     identities.scan().unwrap();
     assert_eq!(&*identities.get(child.id()).executable, "/kernel/said");
+}
+
+#[test]
+fn a_fork_record_that_comes_after_the_scan_does_not_undo_it() {
+    let child = Living::new(Command::new("sleep").arg("1000"));
+    let mut identities = live_identities();
+    identities.exec(&exec(AGENT, id(1, 1), "/bin/changed", "changed\0"));
+    identities.scan().unwrap();
+    identities.fork(&fork(child.id(), AGENT));
+    let process = settle(&mut identities, child.id());
+    assert_eq!(&*process.arguments, ["sleep", "1000"]);
+    assert_eq!(process.ancestors[0].id, AGENT);
 }
 
 #[test]
@@ -421,14 +448,14 @@ fn the_file_of_a_process_that_is_gone_is_found_by_its_path_if_it_is_the_same_one
     // Changed after it ran, though to the same size and time of writing.
     let rewrite = || {
         let modified = std::fs::metadata(&path).unwrap().modified().unwrap();
-        // File systems tell time in steps of some milliseconds.
-        let before = std::fs::metadata(&path).unwrap();
+        let ((seconds, nanoseconds), _) = wall_clocks(0);
         let mut bytes = std::fs::read(&path).unwrap();
         *bytes.last_mut().unwrap() ^= 1;
+        // File systems tell time in steps of some milliseconds.
         wait_for("a later time of change", || {
             std::fs::write(&path, &bytes).unwrap();
             let now = std::fs::metadata(&path).unwrap();
-            (now.ctime(), now.ctime_nsec()) > (before.ctime(), before.ctime_nsec() + 5_000_000)
+            (now.ctime(), now.ctime_nsec()) > (seconds, i64::from(nanoseconds) + 5_000_000)
         });
         std::fs::File::options().write(true).open(&path).unwrap().set_modified(modified).unwrap();
     };
@@ -516,4 +543,30 @@ proptest! {
             prop_assert!(live <= limits.live && dead <= limits.dead);
         }
     }
+}
+
+/// `cargo test --release -- --ignored --nocapture costs`
+#[test]
+#[ignore = "prints what things cost; proves nothing"]
+fn costs() {
+    let measure = |what: &str, times: u32, action: &mut dyn FnMut(u32)| {
+        let begin = Instant::now();
+        (0..times).for_each(&mut *action);
+        println!("{what}: {:.2?}", begin.elapsed() / times);
+    };
+    println!("an entry: {} bytes", size_of::<table::Entry>());
+    let mut identities = live_identities();
+    measure("scan", 1, &mut |_| println!("{} processes", identities.scan().unwrap()));
+    let process = |number: u32| id(100_000 + number, 50 * SECOND + u64::from(number) * 1_000_000);
+    let records: Vec<_> =
+        (0..1000).map(|number| exec(process(number), AGENT, "/usr/bin/node", "node\0a.js\0")).collect();
+    measure("fork", 1000, &mut |number| identities.fork(&fork(process(number), AGENT)));
+    measure("exec", 1000, &mut |number| identities.exec(&records[number as usize]));
+    measure("first get", 1000, &mut |number| drop(identities.get(process(number))));
+    measure("get", 1000, &mut |number| drop(identities.get(process(number))));
+    let child = Living::new(Command::new("sleep").arg("1000"));
+    let live = child.id();
+    identities.exec(&exec_of(live, &which("sleep")));
+    measure("observe", 1, &mut |_| identities.observe(live));
+    measure("observe again", 1000, &mut |_| identities.observe(live));
 }

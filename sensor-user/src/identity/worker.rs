@@ -18,8 +18,8 @@ use super::{
     process::FileId,
     program::Program,
 };
-use rustix::fd::OwnedFd;
 use rustc_hash::FxHashMap;
+use rustix::fd::OwnedFd;
 use sensor_core::input::ProcessId;
 use std::{
     collections::VecDeque,

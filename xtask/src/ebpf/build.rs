@@ -138,8 +138,6 @@ fn flags(workspace: &Workspace, toolchain: &Toolchain, arch: Arch) -> Result<Vec
         format!("-Clinker={}", toolchain.linker.display()),
         "-Clink-arg=--btf".to_owned(),
         format!("--cfg=bpf_target_arch=\"{arch}\""),
-        // Cargo knows nothing of this cfg, and every use of it would be warned about.
-        "--check-cfg=cfg(bpf_target_arch, values(\"x86_64\", \"aarch64\"))".to_owned(),
     ];
     for (from, to) in path_prefixes(workspace, toolchain)? {
         flags.push(format!("--remap-path-prefix={}={to}", from.display()));

@@ -12,6 +12,8 @@ use crate::process::{output, run};
 
 /// The release whose kernels, busybox and Rust are used, whatever release this machine runs.
 const RELEASE: &str = "bookworm";
+const CONFIGURATION: &str = "apt.conf";
+const SOURCES: &str = "sources.list";
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// A private apt.
@@ -51,8 +53,7 @@ impl Apt {
         run(self
             .apt("apt-get")
             .current_dir(&downloads)
-            .arg("-q")
-            .arg("download")
+            .args(["-q", "download"])
             .args(packages))
         .context("downloading Debian packages")?;
         for entry in
@@ -79,7 +80,8 @@ impl Apt {
         }
         for (name, content) in [
             ("status", String::new()),
-            ("sources.list", sources_list(&mirrors()?)),
+            (SOURCES, sources_list(&mirrors()?)),
+            (CONFIGURATION, self.configuration()),
         ] {
             let path = self.folder.join(name);
             fs::write(&path, content).with_context(|| format!("writing {}", path.display()))?;
@@ -92,27 +94,24 @@ impl Apt {
 
     fn apt(&self, program: &str) -> Command {
         let mut command = Command::new(program);
-        for (option, path) in [
-            ("Dir::State", "state"),
-            ("Dir::State::status", "status"),
-            ("Dir::Cache", "cache"),
-            ("Dir::Etc::sourcelist", "sources.list"),
-        ] {
-            command
-                .arg("-o")
-                .arg(format!("{option}={}", self.folder.join(path).display()));
-        }
         command
-            .args(["-o", "Dir::Etc::sourceparts=-"])
-            // No "not found" for packages of the other architecture, and no sandbox user who may not write here.
-            .args([
-                "-o",
-                "APT::Architectures::=amd64",
-                "-o",
-                "APT::Architectures::=arm64",
-            ])
-            .args(["-o", "APT::Sandbox::User=root", "-o", "Acquire::Retries=3"]);
+            .arg("--config-file")
+            .arg(self.folder.join(CONFIGURATION));
         command
+    }
+
+    fn configuration(&self) -> String {
+        let folder = self.folder.display();
+        format!(
+            "Dir::State \"{folder}/state\";\n\
+             Dir::State::status \"{folder}/status\";\n\
+             Dir::Cache \"{folder}/cache\";\n\
+             Dir::Etc::sourcelist \"{folder}/{SOURCES}\";\n\
+             Dir::Etc::sourceparts \"-\";\n\
+             APT::Architectures {{ \"amd64\"; \"arm64\"; }};\n\
+             APT::Sandbox::User \"root\";\n\
+             Acquire::Retries \"3\";\n"
+        )
     }
 }
 

@@ -13,7 +13,7 @@ use clap::Args as ClapArgs;
 use std::fs;
 use std::path::Path;
 
-use crate::privilege::as_root;
+use crate::privilege::{as_root, can_be_root_unattended};
 use crate::process::{run as run_command, say};
 use crate::report::timed;
 use crate::workspace::Workspace;
@@ -130,6 +130,12 @@ fn mount_tracefs() -> Result<()> {
         .lines()
         .any(|line| line.split(' ').nth(2) == Some("tracefs"));
     if mounted || !folder.is_dir() {
+        return Ok(());
+    }
+    if !can_be_root_unattended() {
+        println!(
+            "    tracefs is not mounted, and live tests will need it; as root: mount -t tracefs tracefs /sys/kernel/tracing"
+        );
         return Ok(());
     }
     say("mounting tracefs at /sys/kernel/tracing");

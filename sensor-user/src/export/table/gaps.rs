@@ -1,4 +1,4 @@
-//! Gaps, told at once and then once a second for each session, so that a burst of them does not hide everything else.
+//! Gaps, told at once and then once a second for each direction of a session, so that a burst of them does not hide everything else.
 //!
 //! Invariant: every gap that comes in is told, alone or in a sum.
 
@@ -9,13 +9,16 @@ use mcp_sensor_proto::v1::{Event, Gap};
 use super::peers::Peers;
 use crate::export::{units, words};
 
-/// Nanoseconds between two lines about one session.
+/// Nanoseconds between two lines about one direction of a session.
 const PAUSE: i64 = 1_000_000_000;
 
-/// Sessions that are summed up. Gaps of more are told one by one.
-const MAX_SESSIONS: usize = 1024;
+/// Sums that are kept. Gaps of more sessions are told one by one.
+const MAX_SUMS: usize = 1024;
 
-/// Gaps of one session that were not told yet.
+/// Bytes of a session's id that count.
+const MAX_ID: usize = 64;
+
+/// Gaps of one direction of a session that were not told yet.
 pub(super) struct Sum {
     /// Who talks to whom.
     pub(super) peers: Peers,
@@ -26,10 +29,10 @@ pub(super) struct Sum {
     reasons: Vec<i32>,
 }
 
-/// The sums, by session.
+/// The sums, by session and direction.
 #[derive(Default)]
 pub(super) struct Gaps {
-    sums: BTreeMap<String, Sum>,
+    sums: BTreeMap<(String, i32), Sum>,
 }
 
 impl Sum {
@@ -70,14 +73,15 @@ impl Gaps {
     /// Takes a gap; gives it back where it is to be told at once.
     pub(super) fn add(&mut self, event: &Event, gap: &Gap, time: i64, peers: Peers) -> Option<Sum> {
         let session = event.session.as_ref().map_or("", |session| session.id.as_str());
-        if let Some(sum) = self.sums.get_mut(session) {
+        let key = (session.get(..session.floor_char_boundary(MAX_ID)).unwrap_or_default().to_owned(), gap.direction);
+        if let Some(sum) = self.sums.get_mut(&key) {
             sum.add(gap);
             return None;
         }
         let mut alone = Sum::new(peers.clone(), 0);
         alone.add(gap);
-        if self.sums.len() < MAX_SESSIONS && session.len() < 256 {
-            self.sums.insert(session.to_owned(), Sum::new(peers, time.saturating_add(PAUSE)));
+        if self.sums.len() < MAX_SUMS {
+            self.sums.insert(key, Sum::new(peers, time.saturating_add(PAUSE)));
         }
         Some(alone)
     }

@@ -74,6 +74,12 @@ impl Size {
         Self::Columns(asked.unwrap_or(COLUMNS_OF_A_FILE))
     }
 
+    /// Columns now.
+    #[must_use]
+    pub fn columns(self) -> usize {
+        self.now().0
+    }
+
     /// Columns now, and the rows after which the header has left the screen.
     fn now(self) -> (usize, usize) {
         match self {

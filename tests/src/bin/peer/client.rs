@@ -2,6 +2,7 @@
 
 mod link;
 mod plan;
+mod twin;
 
 use crate::process::{self, pin};
 use crate::rpc;
@@ -12,7 +13,8 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use end_to_end::truth::{LogWriter, Role};
 use link::Link;
-use plan::{Call, Tool};
+use plan::Call;
+pub use plan::Tool;
 use serde_json::{Value, json};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::Child;
@@ -89,6 +91,21 @@ pub struct Options {
     /// What is sent may be cut short by the transport; expect no answer to the calls.
     #[arg(long)]
     pub cut: bool,
+    /// Sessions one after another, each with a server of its own.
+    #[arg(long, default_value_t = 1)]
+    pub sessions: usize,
+    /// Sessions at the same time, each with a server of its own.
+    #[arg(long, default_value_t = 1)]
+    pub parallel: usize,
+    /// Bytes of text without a line end to write before the calls.
+    #[arg(long, default_value_t = 0)]
+    pub noise: usize,
+    /// That text begins as a message whose end never comes.
+    #[arg(long)]
+    pub open_noise: bool,
+    /// Unlink, before the calls, files of another file system that have the pipes' inode numbers.
+    #[arg(long)]
+    pub unlink_twins: bool,
     /// Hold an answered session open so long before it ends.
     #[arg(long, default_value_t = 0)]
     pub linger_ms: u64,
@@ -106,11 +123,23 @@ pub struct Options {
 /// Runs one session.
 pub fn run(options: &Options) -> Result<()> {
     process::limit_life(options.timeout);
-    run_session(options, &process::session())
+    let session = process::session();
+    if options.sessions <= 1 && options.parallel <= 1 {
+        return run_session(options, &session);
+    }
+    thread::scope(|scope| {
+        let lanes: Vec<_> = (0..options.parallel.max(1))
+            .map(|lane| {
+                let session = &session;
+                scope.spawn(move || (0..options.sessions).try_for_each(|number| run_session(options, &format!("{session}.{lane}.{number}"))))
+            })
+            .collect();
+        lanes.into_iter().try_for_each(|lane| lane.join().map_err(|_| anyhow::anyhow!("a session panicked"))?)
+    })
 }
 
 /// Runs one session of this name.
-pub fn run_session(options: &Options, session: &str) -> Result<()> {
+fn run_session(options: &Options, session: &str) -> Result<()> {
     if let Some(processor) = options.processor {
         pin(processor);
     }
@@ -208,6 +237,12 @@ impl Client<'_> {
         }
         if self.options.swap_fd {
             self.swapped_write(child, out)?;
+        }
+        if self.options.noise > 0 {
+            self.link.say_noise(self.options.noise, self.options.open_noise)?;
+        }
+        if self.options.unlink_twins {
+            twin::unlink_twin(out)?;
         }
         let plan = plan::calls(self.options, &mut self.next);
         self.calls(plan, child)?;

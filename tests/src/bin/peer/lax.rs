@@ -4,6 +4,7 @@
 //! A byte order mark and white space before it are skipped. Invalid UTF-8 is replaced. Of an array, each element is a message.
 //! What cannot be read as a value is noise up to the end of its line (LF or CR).
 
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use std::ops::Range;
@@ -30,6 +31,8 @@ pub struct Splitter {
 #[derive(Clone, Copy, Default)]
 struct Scan {
     at: usize,
+    /// It spans lines, so it may be a line that is no value, with others behind it.
+    lines: bool,
     depth: usize,
     in_string: bool,
     escaped: bool,
@@ -69,8 +72,12 @@ impl Splitter {
         loop {
             done += leading_blank(self.bytes.get(done..).unwrap_or_default());
             let rest = self.bytes.get(done..).unwrap_or_default();
-            let Some(first) = rest.first() else { break };
-            let end = if matches!(first, b'{' | b'[') { self.scan.run(rest, self.strict) } else { End::Broken };
+            let Some(first) = rest.first().filter(|_| !MARK.starts_with(rest)) else { break };
+            let mut end = if matches!(first, b'{' | b'[') { self.scan.run(rest, self.strict) } else { End::Broken };
+            if self.scan.lines && !is_begin_of_value(rest, &end) {
+                end = End::Broken;
+                self.scan.at = 0;
+            }
             let taken = match end {
                 End::Open => break,
                 End::At(end) => {
@@ -83,7 +90,13 @@ impl Splitter {
                     end
                 }
                 End::Broken => {
-                    let Some(line) = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')) else { break };
+                    // A line of noise may be long, and is looked through once.
+                    let looked = if matches!(first, b'{' | b'[') { 0 } else { self.scan.at };
+                    let found = rest.get(looked..).unwrap_or_default().iter().position(|byte| matches!(byte, b'\n' | b'\r'));
+                    let Some(line) = found.map(|found| looked + found) else {
+                        self.scan.at = rest.len();
+                        break;
+                    };
                     items.push(Item::Noise(rest.get(..line).unwrap_or_default().to_vec()));
                     line
                 }
@@ -93,6 +106,15 @@ impl Splitter {
         }
         self.bytes.drain(..done);
         items
+    }
+}
+
+/// Whether what spans lines is a value, or may become one.
+fn is_begin_of_value(bytes: &[u8], end: &End) -> bool {
+    match end {
+        End::At(end) => serde_json::from_slice::<IgnoredAny>(bytes.get(..*end).unwrap_or_default()).is_ok(),
+        End::Open => serde_json::from_slice::<IgnoredAny>(bytes).is_err_and(|error| error.is_eof()),
+        End::Broken => false,
     }
 }
 
@@ -129,6 +151,7 @@ impl Scan {
                 continue;
             }
             match byte {
+                b'\n' => self.lines = true,
                 b'"' => self.in_string = true,
                 b'{' | b'[' => self.depth += 1,
                 b'}' | b']' => {
@@ -208,9 +231,9 @@ mod tests {
 
     #[test]
     fn a_stream_cut_anywhere_gives_the_same_items() {
-        let text = format!("{PING}\r{PING}\n\u{feff}{PING} {PING}\n[{PING}, {PING}]\n{{'debug': 1}}\nINFO\n{{\n \"jsonrpc\":\"2.0\",\"id\":1,\n\"method\":\"ping\"}}\n{PING}");
+        let text = format!("{PING}\r{PING}\n\u{feff}{PING} {PING}\n[{PING}, {PING}]\n{{'debug': 1}}\nINFO\n[1, 2\n{{\n \"jsonrpc\":\"2.0\",\"id\":1,\n\"method\":\"ping\"}}\n{PING}");
         let whole = items(&text, text.len());
-        assert_eq!(whole, ["M40", "M40", "M40", "M40", "M40", "M40", "N12", "N4", "M43", "M40"]);
+        assert_eq!(whole, ["M40", "M40", "M40", "M40", "M40", "M40", "N12", "N4", "N5", "M43", "M40"]);
         for cut in 1..text.len() {
             assert_eq!(items(&text, cut), whole, "in pieces of {cut}");
         }

@@ -50,6 +50,8 @@ pub enum Shape {
     JunkBefore,
     /// A line of text behind the message, in the same write.
     JunkBehind,
+    /// A message on a line of its own inside a value of several lines: strict servers execute it, others the value.
+    Within,
 }
 
 /// Bytes on their way out.
@@ -69,6 +71,8 @@ pub enum Kind {
     Noise,
     /// White space, line ends, brackets of a batch: nobody's message.
     Filler,
+    /// Logged as optional and not written: other pieces together are this message too, for some servers.
+    Aside,
 }
 
 impl Shape {
@@ -124,6 +128,9 @@ impl Shape {
             }
             add(self.kind(), &self.dress(message), false);
             add(Kind::Filler, self.behind(last), false);
+            if self == Self::Within {
+                add(Kind::Aside, &[AROUND, message, b"\n}"].concat(), false);
+            }
             if self == Self::JunkBehind {
                 add(Kind::Noise, b"INFO done", false);
                 add(Kind::Filler, b"\n", false);
@@ -136,6 +143,7 @@ impl Shape {
     fn before(self, first: bool) -> &'static [u8] {
         match self {
             Self::Leading => b"  \t ",
+            Self::Within => AROUND,
             Self::Bom => b"\xef\xbb\xbf",
             Self::BlankLines => b"\n\n\n\n\n\n\n\n\n",
             Self::Batch if first => b"[",
@@ -146,6 +154,7 @@ impl Shape {
     fn behind(self, last: bool) -> &'static [u8] {
         match self {
             Self::Crlf => b"\r\n",
+            Self::Within => b"\n}\n",
             Self::Cr => b"\r",
             Self::NoNewline => b"",
             Self::TwoValues if !last => b" ",
@@ -181,6 +190,9 @@ impl Shape {
         }
     }
 }
+
+/// What a message stands in.
+const AROUND: &[u8] = b"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\",\"params\":\n";
 
 /// The object with one more member, the first.
 fn with_member(message: &[u8], member: &[u8]) -> Vec<u8> {

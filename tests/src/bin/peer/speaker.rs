@@ -50,13 +50,15 @@ impl Speaker {
         for piece in &pieces {
             match piece.kind {
                 Kind::Message => self.log.message(Way::Sent, &piece.bytes, note),
-                Kind::Optional => self.log.message(Way::Sent, &piece.bytes, Note { optional: true, ..note }),
+                Kind::Optional | Kind::Aside => self.log.message(Way::Sent, &piece.bytes, Note { optional: true, ..note }),
                 Kind::Noise => self.log.noise(Way::Sent, &piece.bytes, odd),
                 Kind::Filler => {}
             }
         }
         for piece in &pieces {
-            call.extend_from_slice(&piece.bytes);
+            if piece.kind != Kind::Aside {
+                call.extend_from_slice(&piece.bytes);
+            }
             if !piece.last {
                 continue;
             }

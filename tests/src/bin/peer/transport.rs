@@ -60,7 +60,11 @@ impl Listener {
     pub fn accept(&self) -> Result<OwnedFd> {
         Ok(match self {
             Self::Unix(listener) => listener.accept()?.0.into(),
-            Self::Tcp(listener) => listener.accept()?.0.into(),
+            Self::Tcp(listener) => {
+                let stream = listener.accept()?.0;
+                stream.set_nodelay(true)?;
+                stream.into()
+            }
             Self::Packets(listener) => {
                 // SAFETY: no address is asked for.
                 owned(unsafe { libc::accept4(listener.as_raw_fd(), std::ptr::null_mut(), std::ptr::null_mut(), libc::SOCK_CLOEXEC) })?

@@ -2,7 +2,7 @@
 //!
 //! [`Outlet`] and [`Inlet`] are one end each of one file descriptor. They are made of [`Options`], which both `peer client` and `peer server` take.
 
-mod carry;
+pub mod carry;
 mod int80;
 mod ring;
 mod inlet;

@@ -122,6 +122,17 @@ impl Link {
         Ok(())
     }
 
+    /// Writes text that is no message, and in the end a line end.
+    pub fn say_noise(&self, bytes: usize, open: bool) -> Result<()> {
+        let start: &[u8] = if open { br#"{"jsonrpc":"2.0","id":0,"method":"tools/call","params":{"name":"#.as_slice() } else { b"" };
+        let mut noise = start.to_vec();
+        noise.extend_from_slice(if open { b"\"" } else { b"x" });
+        noise.extend(rpc::numbers(bytes).into_bytes());
+        self.log.noise(Way::Sent, &noise, None);
+        noise.push(b'\n');
+        wire::Outlet::new(self.out, &self.wire)?.send(&noise)
+    }
+
     /// Waits for the answer to this id.
     pub fn wait(&self, id: &Value) -> Result<Value> {
         let deadline = Instant::now() + self.limit;

@@ -102,6 +102,17 @@ pub fn splice(from: RawFd, to: RawFd, bytes: usize) -> io::Result<usize> {
     count(unsafe { libc::splice(from, std::ptr::null_mut(), to, std::ptr::null_mut(), bytes, 0) })
 }
 
+/// Passes on all bytes from a socket to a socket, by way of a pipe.
+pub fn pass_all(from: RawFd, to: RawFd) -> io::Result<()> {
+    let mut carrier = Carrier::new()?;
+    loop {
+        match splice(from, carrier.into.as_raw_fd(), PIPE)? {
+            0 => return Ok(()),
+            inside => carrier.empty_into(to, inside)?,
+        };
+    }
+}
+
 fn memory_file() -> io::Result<File> {
     // SAFETY: the name is a C string.
     let fd = count(unsafe { libc::memfd_create(c"peer".as_ptr(), libc::MFD_CLOEXEC) } as isize)?;

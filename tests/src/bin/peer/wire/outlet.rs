@@ -9,7 +9,7 @@ use std::io;
 use std::os::fd::RawFd;
 
 /// Packets may not be larger than a socket's buffer.
-const PACKET: usize = 32 * 1024;
+const PACKET: usize = 16 * 1024;
 
 /// Writes to one descriptor with one system call.
 pub struct Outlet {

@@ -1,0 +1,162 @@
+//! What each command does: the command line's words become the agent's settings.
+
+use super::{
+    Args, Check, Command, Exit, Failure, Filter, Payload, Watch, check::Report, completions, exporter, warn_of_choices,
+};
+use crate::{
+    agent::{self, AgentError},
+    bpf::{Options, preflight},
+    export::{
+        Exporter, Summary, is_closed,
+        style::{ColorChoice, Styles},
+    },
+    identity::{self, Exclusions, Identities},
+};
+use mcp_sensor_proto::v1::{Event, event::Body};
+use sensor_core::{
+    engine::Config,
+    redact::{Level, Redactor},
+};
+use std::{
+    cell::RefCell,
+    io::{self, Write as _},
+};
+
+/// Does what the command line says; gives how the program ends.
+#[must_use]
+pub fn run(args: Args) -> Exit {
+    let (result, color) = match args.command {
+        Command::Watch(options) => (watch(&options), options.color.into()),
+        Command::Check(options) => (check(&options), options.color.into()),
+        Command::Completions { shell } => {
+            (completions(shell).map(|()| Exit::Ok).map_err(Failure::of_output), ColorChoice::Auto)
+        }
+    };
+    result.unwrap_or_else(|failure| failure.report(color))
+}
+
+fn watch(options: &Watch) -> Result<Exit, Failure> {
+    warn_of_choices(options);
+    let level = match options.payload {
+        Payload::Full => Level::Full,
+        Payload::Redacted => Level::Redacted,
+        Payload::None => Level::None,
+    };
+    let settings = agent::Settings {
+        kernel: kernel_options(options.limits.ring_mib, options.limits.max_call_mib),
+        engine: Config {
+            level,
+            memory: mebibytes(options.limits.memory_mib),
+            message_bytes: mebibytes(options.limits.max_call_mib),
+            ..Config::default()
+        },
+        exclusions: exclusions(options)?,
+        identities: identities(level),
+        exporter: Box::new(Filtered {
+            filter: Filter::new(&options.filters),
+            messages: options.messages,
+            inner: exporter(options).map_err(Failure::of_output)?,
+            shown: Summary::default(),
+        }),
+    };
+    match agent::run(settings) {
+        Ok(()) => Ok(Exit::Ok),
+        Err(AgentError::Output(error)) if is_closed(&error) => Ok(Exit::Ok),
+        Err(AgentError::Output(error)) => Err(Failure::of_output(error)),
+        Err(error @ AgentError::Setup(_)) => Err(Failure::new(Exit::Failed, error.to_string())),
+        Err(AgentError::Load(error)) => Err(cannot_capture(&error)),
+    }
+}
+
+/// Names what is missing and how to get it, rather than what the kernel said first.
+fn cannot_capture(error: &crate::bpf::LoadError) -> Failure {
+    let (items, _) = preflight(Options::default());
+    let missing = items.iter().find(|item| item.required && item.state == crate::bpf::CheckState::Missing);
+    let (cause, mend) = missing.map_or_else(
+        || (error.to_string(), String::new()),
+        |item| (format!("{}: {}", item.name, item.detail), item.mend.clone()),
+    );
+    let mend = if mend.is_empty() { "see `mcp-sensor check`".to_owned() } else { format!("{mend}; see `mcp-sensor check`") };
+    Failure::new(Exit::CannotCapture, "cannot capture here").because(cause).mend(mend)
+}
+
+fn check(options: &Check) -> Result<Exit, Failure> {
+    let (items, programs) = preflight(Options::default());
+    let report = Report::new(&items, options.programs.then_some(programs.as_slice()));
+    let text = if options.json {
+        report.json().map_err(|error| Failure::of_output(io::Error::other(error)))?
+    } else {
+        let styles = Styles::choose(options.color.into(), &io::stdout());
+        report.render(crate::export::table::Size::of_stdout().columns(), styles)
+    };
+    io::stdout().write_all(text.as_bytes()).map_err(Failure::of_output)?;
+    Ok(report.exit())
+}
+
+fn kernel_options(ring_mib: u32, call_mib: u32) -> Options {
+    Options { ring_bytes: ring_mib << 20, call_limit: u64::from(call_mib) << 20 }
+}
+
+fn mebibytes(number: u32) -> usize {
+    usize::try_from(u64::from(number) << 20).unwrap_or(usize::MAX)
+}
+
+/// The table of processes. Command lines are redacted unless the operator asked for everything.
+fn identities(level: Level) -> Identities {
+    let level = if level == Level::Full { Level::Full } else { Level::Redacted };
+    let redactor = RefCell::new(Redactor::new(level));
+    let redact = move |arguments: &[String]| redactor.borrow_mut().arguments(arguments);
+    Identities::new(identity::Settings::new(Box::new(redact)))
+}
+
+fn exclusions(options: &Watch) -> Result<Exclusions, Failure> {
+    let exclude = &options.exclude;
+    let users = exclude.exclude_user.iter().map(|user| {
+        identity::user_id(user).ok_or_else(|| {
+            Failure::new(Exit::Usage, format!("--exclude-user {user}: no user of this name"))
+                .mend("give a name of /etc/passwd, or a number")
+        })
+    });
+    Ok(Exclusions {
+        executables: exclude.exclude_exe.clone(),
+        files: Vec::new(),
+        users: users.collect::<Result<_, _>>()?,
+        cgroups: exclude.exclude_cgroup.clone(),
+    })
+}
+
+/// Passes on what the filters let through. Single messages only where they were asked for.
+struct Filtered {
+    filter: Filter,
+    messages: bool,
+    inner: Box<dyn Exporter>,
+    /// What passed.
+    shown: Summary,
+}
+
+impl Exporter for Filtered {
+    fn event(&mut self, event: &Event) -> io::Result<()> {
+        let message = matches!(event.body, Some(Body::Message(_)));
+        if !self.filter.matches(event) {
+            return Ok(());
+        }
+        self.shown.count(event);
+        if message && !self.messages {
+            return Ok(());
+        }
+        self.inner.event(event)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+
+    fn tick(&mut self, now: i64) -> io::Result<()> {
+        self.inner.tick(now)
+    }
+
+    fn finish(&mut self, summary: &Summary) -> io::Result<()> {
+        self.shown.duration = summary.duration;
+        self.inner.finish(&self.shown)
+    }
+}
