@@ -31,7 +31,10 @@ pub fn raw(data: &[u8]) {
         }
         Err(error) => {
             assert!(tape.root(data).is_none());
-            assert!(serde_json::from_slice::<serde_json::Value>(data).is_err(), "serde_json takes what is refused: {error}");
+            assert!(
+                serde_json::from_slice::<serde_json::Value>(data).is_err(),
+                "serde_json takes what is refused: {error}"
+            );
             match error {
                 ParseError::Invalid { at } => {
                     assert_eq!(tape.parse(&data[..at]), Err(ParseError::Incomplete), "invalid too late");
@@ -79,7 +82,10 @@ fn has(tape: &Tape, mark: Marks) -> bool {
 
 /// The scanner, fed in any pieces, comes to the same end as the tape.
 fn scanner_agrees(data: &[u8], parsed: Result<usize, ParseError>) {
-    let Some(start) = data.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0xEF | 0xBB | 0xBF)) else { return };
+    let Some(start) = data.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0xEF | 0xBB | 0xBF))
+    else {
+        return;
+    };
     let prefix_is_right = Tape::new().parse(&[&data[..start], b"[]"].concat()).is_ok();
     if !matches!(data[start], b'{' | b'[') || !prefix_is_right {
         return;
@@ -263,7 +269,9 @@ impl Model {
             _ => {
                 // Now and then an object with very many keys, to be sorted rather than compared.
                 let length = if choices.one_in(20) { choices.below(80) } else { choices.below(6) };
-                Self::Object((0..length).map(|_| (Self::text(choices, false), Self::choose(choices, depth + 1))).collect())
+                Self::Object(
+                    (0..length).map(|_| (Self::text(choices, false), Self::choose(choices, depth + 1))).collect(),
+                )
             }
         }
     }
@@ -408,7 +416,9 @@ fn assert_model(value: Value<'_>, model: &Model) {
     match model {
         Model::Null => assert_eq!(value.kind(), Kind::Null),
         Model::Bool(is) => assert_eq!(value.as_bool(), Some(*is)),
-        Model::Number(number) => assert_eq!(value.as_i64(), Some(*number), "{:?}", String::from_utf8_lossy(value.raw())),
+        Model::Number(number) => {
+            assert_eq!(value.as_i64(), Some(*number), "{:?}", String::from_utf8_lossy(value.raw()))
+        }
         Model::Text(said) => assert_eq!(value.as_str().expect("a string"), read(said)),
         Model::Array(elements) => {
             assert_eq!(value.kind(), Kind::Array);

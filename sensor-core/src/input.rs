@@ -153,6 +153,8 @@ pub struct Touch {
     pub offset: u64,
     /// Bytes that the call moved.
     pub moved: u64,
+    /// The bytes were taken at neither end: they moved by a way that shows none.
+    pub unseen: bool,
 }
 
 /// What user space decided about a stream, for the kernel to obey.

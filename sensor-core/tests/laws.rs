@@ -14,8 +14,34 @@ fn any_bytes(length: usize) -> impl Strategy<Value = Vec<u8>> {
 /// Bytes that are often JSON.
 fn nearly_json(length: usize) -> impl Strategy<Value = Vec<u8>> {
     let pieces = [
-        "{", "}", "[", "]", ",", ":", "\"", "\\", "\\u00", "\\ud800", "0", "12", "-", ".5", "e9", "1e999", "true", "false", "null",
-        "\n", "\r", " ", "\"a\":", "\"method\":1", "{\"method\":1}", "\u{feff}", "é", "x",
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ":",
+        "\"",
+        "\\",
+        "\\u00",
+        "\\ud800",
+        "0",
+        "12",
+        "-",
+        ".5",
+        "e9",
+        "1e999",
+        "true",
+        "false",
+        "null",
+        "\n",
+        "\r",
+        " ",
+        "\"a\":",
+        "\"method\":1",
+        "{\"method\":1}",
+        "\u{feff}",
+        "é",
+        "x",
     ];
     let piece = proptest::sample::select(pieces.map(|piece| piece.as_bytes().to_vec()).to_vec());
     let other = proptest::collection::vec(any::<u8>(), 1);
@@ -63,7 +89,9 @@ fn every_file_of_the_fuzz_corpora_holds() {
     ];
     for (target, check) in targets {
         let mut replayed = 0;
-        for entry in std::fs::read_dir(corpora.join(target)).unwrap_or_else(|error| panic!("the corpus of {target}: {error}")) {
+        for entry in
+            std::fs::read_dir(corpora.join(target)).unwrap_or_else(|error| panic!("the corpus of {target}: {error}"))
+        {
             let path = entry.expect("an entry of the corpus").path();
             println!("{}", path.display());
             check(&std::fs::read(&path).expect("a file of the corpus"));

@@ -223,7 +223,8 @@ pub fn fresh(exact: bool) -> StreamState {
         loss: 0,
         exact: exact as u8,
         taken_at: 0,
-        padding: 0,
+        writer_shared: 0,
+        reader_shared: 0,
         reader_took: 0,
     }
 }
@@ -246,7 +247,7 @@ unsafe fn on_stream(
     let start = advance(state, writer, bytes, tcp, facts.sequence);
     let end = start + bytes;
     let no_buffer = movement.buffers.shape == Shape::None as u8 || (movement.discarded && tcp);
-    let newcomer = note_process(state, writer, who);
+    let tell = note_process(state, writer, who);
 
     let mut skip = 0;
     let wanted = if key.kind == ObjectKind::Pty as u8 {
@@ -275,11 +276,9 @@ unsafe fn on_stream(
     };
 
     if !wanted || no_buffer {
-        if no_buffer {
-            unreadable(state, writer, end, bytes);
-        }
-        if newcomer || no_buffer {
-            touch(movement, key, state.epoch, start, who, no_buffer);
+        let unseen = no_buffer && unreadable(state, writer, start, end);
+        if tell || no_buffer {
+            touch(movement, key, state.epoch, start, who, unseen);
         }
         return;
     }
@@ -328,29 +327,37 @@ fn advance(state: &mut StreamState, writer: bool, bytes: u64, tcp: bool, sequenc
     }
 }
 
-/// Notes who was at this end. True where that is another process than the last time.
+/// Notes who was at this end. True where that is to be told: another process than the last time, or any where several
+/// share the end (forked workers), so that each message finds the one that took it.
 #[inline(always)]
 fn note_process(state: &mut StreamState, writer: bool, who: Who) -> bool {
-    let (start_time, pid) = if writer {
-        (&mut state.writer, &mut state.writer_pid)
+    let (start_time, pid, shared) = if writer {
+        (&mut state.writer, &mut state.writer_pid, &mut state.writer_shared)
     } else {
-        (&mut state.reader, &mut state.reader_pid)
+        (&mut state.reader, &mut state.reader_pid, &mut state.reader_shared)
     };
     if *pid == who.pid && *start_time == who.start_time {
-        return false;
+        return *shared != 0;
+    }
+    if *pid != 0 {
+        *shared = 1;
     }
     *pid = who.pid;
     *start_time = who.start_time;
     true
 }
 
-/// Bytes moved at this end without a buffer: the other end has to take them.
+/// Bytes moved at this end without a buffer: the other end has to take them. True where nobody took them: not the
+/// writer's end, which could not or was not seen, and not this one.
 #[inline(always)]
-fn unreadable(state: &mut StreamState, writer: bool, end: u64, bytes: u64) {
-    count(Counter::NoBufferBytes, bytes);
-    state.loss |= Loss::NoBuffer as u32;
+fn unreadable(state: &mut StreamState, writer: bool, start: u64, end: u64) -> bool {
+    count(Counter::NoBufferBytes, end - start);
     if !writer {
-        return;
+        let unseen = start < state.unseen_until || end > state.written || state.taken_at == End::Reader as u8;
+        if unseen {
+            state.loss |= Loss::NoBuffer as u32;
+        }
+        return unseen;
     }
     if state.exact != 0 {
         if state.unseen_until < end {
@@ -359,6 +366,7 @@ fn unreadable(state: &mut StreamState, writer: bool, end: u64, bytes: u64) {
     } else {
         state.taken_at = End::Reader as u8;
     }
+    false
 }
 
 #[inline(always)]
@@ -377,9 +385,9 @@ fn header(kind: RecordKind, end: End, who: Who) -> RecordHeader {
     }
 }
 
-/// Tells who used an end where the bytes were not taken.
+/// Tells who used an end where the bytes were not taken; `unseen` where they were taken at neither end.
 #[inline(always)]
-fn touch(movement: &Movement, key: &StreamKey, epoch: u64, start: u64, who: Who, no_buffer: bool) {
+fn touch(movement: &Movement, key: &StreamKey, epoch: u64, start: u64, who: Who, unseen: bool) {
     let mut record = sensor_ebpf::ChunkRecord {
         header: header(RecordKind::Touch, movement.end, who),
         key: *key,
@@ -389,7 +397,7 @@ fn touch(movement: &Movement, key: &StreamKey, epoch: u64, start: u64, who: Who,
     };
     let length = size_of::<sensor_ebpf::ChunkRecord>() as u64;
     record.header.length = length as u32;
-    if no_buffer {
+    if unseen {
         record.header.loss = Loss::NoBuffer as u8;
     }
     // SAFETY: the record is on the stack, whole.
@@ -405,7 +413,7 @@ fn touch(movement: &Movement, key: &StreamKey, epoch: u64, start: u64, who: Who,
 pub fn born(file: u64, end: End) {
     let mut key = StreamKey { words: [0; 5], ports: 0, kind: 0, direction: 0, padding: 0 };
     let Some(facts) = stream_of(file, end, &mut key) else { return };
-    if facts.kind != ObjectKind::Pipe as u8 && facts.kind != ObjectKind::Unix as u8 {
+    if facts.kind == ObjectKind::Tcp as u8 {
         return;
     }
     let mut state = fresh(true);
@@ -414,7 +422,10 @@ pub fn born(file: u64, end: End) {
     } else {
         state.reader_inode = facts.inode;
     }
-    if let Some(known) = STREAMS.get_ptr_mut(&key) {
+    // A pseudo-terminal has no inode of its own in its key or state: a new one always replaces what its address left.
+    if facts.kind != ObjectKind::Pty as u8
+        && let Some(known) = STREAMS.get_ptr_mut(&key)
+    {
         // SAFETY: a map value.
         let inode = unsafe { if matches!(end, End::Writer) { (*known).writer_inode } else { (*known).reader_inode } };
         // The other end was quicker and counts already, or else this is what a socket left whose addresses are used again.

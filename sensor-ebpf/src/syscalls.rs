@@ -16,6 +16,8 @@ const MSG_OOB: u64 = 0x1;
 const MSG_PEEK: u64 = 0x2;
 const MSG_TRUNC: u64 = 0x20;
 const MSG_ERRQUEUE: u64 = 0x2000;
+/// `ioctl(TIOCSPTLCK)`: locks or unlocks the slave of a pseudo-terminal (include/uapi/asm-generic/ioctls.h).
+const TIOCSPTLCK: u64 = 0x4004_5431;
 const FMODE_READ: u32 = 1;
 const FMODE_WRITE: u32 = 2;
 
@@ -130,6 +132,12 @@ pub fn sys_exit(context: BtfTracePointContext) -> i32 {
     match arguments.call {
         Call::Other => {}
         Call::Pipe | Call::Socketpair | Call::Connect | Call::Accept => birth(&arguments, result as u64),
+        Call::Ioctl => {
+            if arguments.values[1] == TIOCSPTLCK {
+                // Every maker of a pseudo-terminal unlocks its slave before anybody can open that.
+                birth(&arguments, 0);
+            }
+        }
         Call::Splice | Call::Tee | Call::Vmsplice | Call::Sendfile => {
             if result > 0 {
                 without_buffer(&arguments, result as u64);
@@ -238,7 +246,7 @@ fn moved_without_buffer(file: u64, end: End, bytes: u64) {
     );
 }
 
-/// A pipe or Unix socket came to be: from here on its bytes are counted from the first.
+/// A pipe, socket or pseudo-terminal came to be: from here on its bytes are counted from the first.
 #[inline(always)]
 fn birth(arguments: &Arguments, result: u64) {
     // SAFETY: the current task.
@@ -256,7 +264,7 @@ fn birth(arguments: &Arguments, result: u64) {
                 born(file, End::Reader);
             }
         }
-        Call::Connect => {
+        Call::Connect | Call::Ioctl => {
             let file = file(arguments.values[0] as u32);
             born(file, End::Writer);
             born(file, End::Reader);

@@ -1,7 +1,7 @@
 //! Live capture from beginning to end: load, attach, learn what was there before, run, end.
 
 use crate::{
-    bpf::{HeldStream, LoadError, Options, Programs, Verdicts},
+    bpf::{HeldStream, LoadError, Options, Programs, Verdicts, boot_clock},
     capture::{Live, from_kernel, process_of, to_kernel},
     export::Exporter,
     identity::{Exclusions, Identities},
@@ -128,7 +128,7 @@ fn holders(held: &[HeldStream], now: Time) -> Vec<Touch> {
     }
     ends.into_iter()
         .filter_map(|((stream, end), holder)| {
-            Some(Touch { time: now, stream, epoch: 0, end, process: holder?, offset: 0, moved: 0 })
+            Some(Touch { time: now, stream, epoch: 0, end, process: holder?, offset: 0, moved: 0, unseen: false })
         })
         .collect()
 }
@@ -158,16 +158,8 @@ fn verdict_taker(mut verdicts: Verdicts) -> VerdictTaker {
     })
 }
 
-fn boot_clock() -> Time {
-    nanoseconds(ClockId::Boottime)
-}
-
 fn wall_clock() -> u64 {
-    nanoseconds(ClockId::Realtime)
-}
-
-fn nanoseconds(clock: ClockId) -> u64 {
-    let now = clock_gettime(clock);
+    let now = clock_gettime(ClockId::Realtime);
     u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
 }
 

@@ -4,6 +4,7 @@ use crate::{
     export::{Exporter, Summary, event},
     identity::Identities,
     pipeline::{Taken, VerdictTaker},
+    status::{BlindSpots, blind_spot},
 };
 use mcp_sensor_proto::v1;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -42,7 +43,7 @@ pub struct Outlet {
     summary: Summary,
     failure: Option<io::Error>,
     now: Time,
-    blind: Vec<v1::BlindSpot>,
+    blind_spots: BlindSpots,
 }
 
 impl Outlet {
@@ -69,7 +70,7 @@ impl Outlet {
             summary: Summary::default(),
             failure: None,
             now: 0,
-            blind: Vec::new(),
+            blind_spots: BlindSpots::default(),
         }
     }
 
@@ -91,9 +92,20 @@ impl Outlet {
         }
     }
 
-    /// A process used an end of a stream whose other end somebody of interest may use.
+    /// A process used an end of a stream whose other end somebody of interest may use. Where its bytes were taken at
+    /// neither end, that is a blind spot, MCP or not: nobody can know.
     pub fn listens(&mut self, touch: &Touch) {
         self.observe(touch.process);
+        if touch.unseen {
+            let spot = v1::BlindSpot {
+                process: Some(self.peer(touch.process).clone()),
+                reason: v1::blind_spot::Reason::NoBuffer.into(),
+                detail: "bytes moved by calls that show no buffer at either end (splice, registered buffers)".to_owned(),
+                bytes: touch.moved,
+                since: Some(event::timestamp(touch.time, self.boot_time)),
+            };
+            self.blind_spots.add(spot);
+        }
     }
 
     fn observe(&mut self, process: ProcessId) {
@@ -220,9 +232,9 @@ impl Outlet {
         self.exporter.tick(i64::try_from(wall).unwrap_or(i64::MAX))
     }
 
-    /// Blind spots noticed since the last call.
-    pub fn take_blind_spots(&mut self) -> Vec<v1::BlindSpot> {
-        std::mem::take(&mut self.blind)
+    /// What could not be read so far.
+    pub const fn blind_spots(&mut self) -> &mut BlindSpots {
+        &mut self.blind_spots
     }
 
     /// The end.
@@ -241,8 +253,10 @@ impl Sink for Outlet {
         let client = event.client.map(|process| self.peer(process).clone());
         let server = event.server.map(|process| self.peer(process).clone());
         let built = event::build(event, client.as_ref(), server.as_ref(), &self.node, 0, self.boot_time);
-        if let Body::Gap(gap) = &event.body {
-            self.blind.extend(crate::status::blind_spot(gap, &built));
+        if let Body::Gap(gap) = &event.body
+            && let Some(spot) = blind_spot(gap, &built)
+        {
+            self.blind_spots.add(spot);
         }
         let session = event.session.id;
         let peers = [event.client, event.server];

@@ -23,7 +23,7 @@ use sensor_ebpf::Counter;
 
 /// Time between two reports of losses at least.
 const REPORT: Time = 1_000_000_000;
-/// Blind spots that are kept; more are counted with the last one of their kind.
+/// Blind spots that are kept apart; the bytes of more are added to the last one.
 const BLIND_SPOTS: usize = 64;
 
 /// The kernel side's own counts.
@@ -34,6 +34,34 @@ pub struct KernelSide {
     pub counters: Counters,
 }
 
+/// What could not be read: one entry a process and reason, with the sum of its bytes.
+#[derive(Debug, Default)]
+pub struct BlindSpots {
+    spots: Vec<v1::BlindSpot>,
+    changed: bool,
+}
+
+impl BlindSpots {
+    /// Adds one, to what is known of the same process and reason where there is such.
+    pub fn add(&mut self, spot: v1::BlindSpot) {
+        self.changed = true;
+        let pid = |spot: &v1::BlindSpot| spot.process.as_ref().map(|peer| peer.pid);
+        let same = |known: &&mut v1::BlindSpot| known.reason == spot.reason && pid(known) == pid(&spot);
+        if let Some(known) = self.spots.iter_mut().find(same) {
+            known.bytes = known.bytes.saturating_add(spot.bytes);
+        } else if self.spots.len() < BLIND_SPOTS {
+            self.spots.push(spot);
+        } else if let Some(last) = self.spots.last_mut() {
+            last.bytes = last.bytes.saturating_add(spot.bytes);
+        }
+    }
+
+    /// True where something was added since the last call.
+    fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+}
+
 /// Keeps what the sensor says of itself.
 pub struct Status {
     started: Time,
@@ -42,14 +70,13 @@ pub struct Status {
     detail: String,
     told: v1::Loss,
     told_at: Time,
-    blind_spots: Vec<v1::BlindSpot>,
 }
 
 impl Status {
     /// `kernel` is absent where the source is a recording; `detail` says what this kernel lacks, in words.
     #[must_use]
     pub fn new(started: Time, boot_time: u64, kernel: Option<KernelSide>, detail: String) -> Self {
-        Self { started, boot_time, kernel, detail, told: v1::Loss::default(), told_at: 0, blind_spots: Vec::new() }
+        Self { started, boot_time, kernel, detail, told: v1::Loss::default(), told_at: 0 }
     }
 
     /// When the sensor started.
@@ -61,7 +88,7 @@ impl Status {
     /// The first event: from here on everything is seen.
     #[must_use]
     pub fn ready(&self) -> v1::Sensor {
-        self.sensor(State::Ready, v1::Loss::default())
+        self.sensor(State::Ready, v1::Loss::default(), Vec::new())
     }
 
     /// An event where losses or blind spots have changed, at most one a second.
@@ -76,13 +103,13 @@ impl Status {
             return None;
         }
         self.told_at = now;
-        let news = self.collect_blind_spots(outlet);
+        let news = outlet.blind_spots().take_changed();
         let loss = self.loss(engine, source);
         if loss == self.told && !news {
             return None;
         }
         self.told.clone_from(&loss);
-        Some(self.sensor(State::Degraded, loss))
+        Some(self.sensor(State::Degraded, loss, outlet.blind_spots().spots.clone()))
     }
 
     /// The last event, with the sums.
@@ -92,39 +119,19 @@ impl Status {
         source: &impl Source,
         outlet: &mut Outlet,
     ) -> v1::Sensor {
-        self.collect_blind_spots(outlet);
         let loss = self.loss(engine, source);
-        self.sensor(State::Stopping, loss)
+        self.sensor(State::Stopping, loss, outlet.blind_spots().spots.clone())
     }
 
-    fn sensor(&self, state: State, loss: v1::Loss) -> v1::Sensor {
+    fn sensor(&self, state: State, loss: v1::Loss, blind_spots: Vec<v1::BlindSpot>) -> v1::Sensor {
         v1::Sensor {
             state: state.into(),
             detail: self.detail.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started: Some(timestamp(self.started, self.boot_time)),
             loss: Some(loss),
-            blind_spots: self.blind_spots.clone(),
+            blind_spots,
         }
-    }
-
-    fn collect_blind_spots(&mut self, outlet: &mut Outlet) -> bool {
-        let mut news = false;
-        for spot in outlet.take_blind_spots() {
-            news = true;
-            let same = |known: &&mut v1::BlindSpot| {
-                known.reason == spot.reason
-                    && known.process.as_ref().map(|peer| peer.pid) == spot.process.as_ref().map(|peer| peer.pid)
-            };
-            if let Some(known) = self.blind_spots.iter_mut().find(same) {
-                known.bytes += spot.bytes;
-            } else if self.blind_spots.len() < BLIND_SPOTS {
-                self.blind_spots.push(spot);
-            } else if let Some(last) = self.blind_spots.last_mut() {
-                last.bytes += spot.bytes;
-            }
-        }
-        news
     }
 
     fn loss(&mut self, engine: &Engine, source: &impl Source) -> v1::Loss {

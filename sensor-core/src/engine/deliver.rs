@@ -54,6 +54,12 @@ impl Core {
     pub fn arrive(&mut self, session: u32, direction: MessageDirection, slot: u32, meta: Meta, message: &Message<'_>, sink: &mut dyn Sink) {
         let Some(record) = self.sessions.get_mut(session) else { return };
         record.last_time = meta.time;
+        let mut direction = direction;
+        if record.language == Language::AgentClient {
+            self.unmask(session, direction, message);
+            direction = self.direction(slot).map_or(direction, |(_, direction)| direction);
+        }
+        let Some(record) = self.sessions.get(session) else { return };
         let whence = Whence { session, slot, direction };
         if record.phase == Phase::Open && self.streams.get(slot).is_some_and(|stream| stream.backlog.is_empty()) {
             let answered = self.answered(whence, message);

@@ -91,7 +91,9 @@ impl Engine {
         self.advance(chunk.time, sink);
         let Some(slot) = self.admit(chunk.stream, chunk.epoch, sink) else { return };
         self.core.used(slot, chunk.end, chunk.process, chunk.offset, sink);
-        self.core.probed(slot, chunk.offset, sink);
+        if !chunk.bytes.is_empty() {
+            self.core.probed(slot, chunk.offset, sink);
+        }
         let place = slot as usize;
         if self.framings.len() <= place {
             self.framings.resize_with(place + 1, || None);

@@ -34,18 +34,7 @@ impl Core {
                 let connection = message.params.and_then(|params| params.get("connectionId")).and_then(|id| id.as_str());
                 self.disconnect(whence.session, connection.as_deref().unwrap_or_default(), sink);
             }
-            name => {
-                // One foreign line must not hide a session: what only MCP has, it is.
-                let strong = method::lookup(name).is_some() && matches!(weigh(message), Evidence::Strong(_));
-                if strong {
-                    self.turn_to_mcp(whence, message);
-                    let direction = self.direction(whence.slot).map_or(whence.direction, |(_, direction)| direction);
-                    let peers = if direction == whence.direction { peers } else { (peers.1, peers.0) };
-                    self.give_message(whence.session, direction, peers, meta, message, None, sink);
-                } else {
-                    self.counters.messages_foreign += 1;
-                }
-            }
+            _ => self.counters.messages_foreign += 1,
         }
     }
 
@@ -132,12 +121,16 @@ impl Core {
         self.end_session(tunnel.session, "the connection inside was closed", sink);
     }
 
-    /// What was taken for the Agent Client Protocol is MCP.
-    fn turn_to_mcp(&mut self, whence: Whence, message: &Message<'_>) {
-        let Some(record) = self.sessions.get_mut(whence.session) else { return };
-        record.language = Language::Mcp;
+    /// Takes what was taken for the Agent Client Protocol for MCP, if a message shows it to be: one foreign line must not
+    /// hide a session.
+    pub fn unmask(&mut self, session: u32, direction: MessageDirection, message: &Message<'_>) {
+        let Some(record) = self.sessions.get_mut(session).filter(|record| record.language == Language::AgentClient) else { return };
         let Evidence::Strong(Some(role)) = weigh(message) else { return };
-        if direction_of(role) == whence.direction {
+        if !message.is_answer() && method::lookup(&message.method).is_none() {
+            return;
+        }
+        record.language = Language::Mcp;
+        if direction_of(role) == direction {
             return;
         }
         record.sides.reverse();

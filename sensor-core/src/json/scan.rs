@@ -169,10 +169,18 @@ impl Scanner {
             State::Escape { key } if byte == b'u' => State::Hex { key, left: 4 },
             State::Escape { key } if byte >= 0x20 => State::Text { key },
             State::Hex { key, left } if byte.is_ascii_hexdigit() => {
-                if left > 1 { State::Hex { key, left: left - 1 } } else { State::Text { key } }
+                if left > 1 {
+                    State::Hex { key, left: left - 1 }
+                } else {
+                    State::Text { key }
+                }
             }
             State::Literal { rest: [expected, rest @ ..] } if byte == *expected => {
-                if rest.is_empty() { State::After } else { State::Literal { rest } }
+                if rest.is_empty() {
+                    State::After
+                } else {
+                    State::Literal { rest }
+                }
             }
             State::Minus if byte == b'0' => State::Zero,
             State::Minus | State::Integer if digit => State::Integer,

@@ -58,7 +58,8 @@ fn the_last_duplicate_counts_and_is_told_at_every_level() {
 #[test]
 fn duplicates_among_very_many_keys_are_found_in_little_time() {
     // The same head, tail and length: all hashes collide.
-    let colliding = |count: usize| (0..count).map(|index| format!("\"aaaaaaaa{index:08}bbbbbbbb\":0")).collect::<Vec<_>>();
+    let colliding =
+        |count: usize| (0..count).map(|index| format!("\"aaaaaaaa{index:08}bbbbbbbb\":0")).collect::<Vec<_>>();
     let object = |keys: &[String]| format!("{{{}}}", keys.join(",")).into_bytes();
     let mut keys = colliding(100_000);
     assert!(!marks(&object(&keys)).contains(Marks::DUPLICATE_KEY));
@@ -183,7 +184,9 @@ fn depth_costs_no_stack_and_is_folded() {
 #[test]
 fn one_enormous_argument_does_not_hide_its_call() {
     let numbers = vec!["0"; MAX_NODES + 10].join(",");
-    let text = format!(r#"{{"jsonrpc":"2.0","params":{{"name":"t","arguments":{{"list":[{numbers}],"k":"v"}}}},"id":1,"method":"tools/call"}}"#);
+    let text = format!(
+        r#"{{"jsonrpc":"2.0","params":{{"name":"t","arguments":{{"list":[{numbers}],"k":"v"}}}},"id":1,"method":"tools/call"}}"#
+    );
     let (tape, parsed) = parse(text.as_bytes());
     assert_eq!(parsed, Ok(Span { start: 0, end: text.len() }));
     let root = tape.root(text.as_bytes()).unwrap();

@@ -85,9 +85,7 @@ impl Classifier {
         if self.sniffed >= SNIFFED {
             return;
         }
-        if self.sniffed == 0 && is_binary(bytes) {
-            self.binary = true;
-        }
+        self.binary |= is_binary(bytes);
         if !self.headers {
             self.headers = has_header(bytes);
         }

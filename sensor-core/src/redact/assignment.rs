@@ -4,7 +4,7 @@
 //! Bias: a value that stands in quotes or directly behind `=` is taken for secret whatever it looks like; behind a space,
 //! where prose and program code stand as well, it must look like one ([`is_credible`]). The name stays readable.
 
-use memchr::memchr;
+use memchr::{memchr, memmem};
 
 use super::names;
 use super::scan::{Hit, Scan};
@@ -28,8 +28,11 @@ pub(super) fn is_marker(text: &[u8]) -> bool {
     kind > 0 && digits > 0 && rest.get(digits) == Some(&b']')
 }
 
-/// True for text that looks made rather than written: it has a digit or a sign in it, or is long.
+/// True for text that looks made rather than written: it has a digit or a sign in it, or is long. A call does not.
 pub(super) fn is_credible(value: &[u8]) -> bool {
+    if value.contains(&b'(') {
+        return false;
+    }
     let sign = |byte: &u8| byte.is_ascii_digit() || !(byte.is_ascii_alphabetic() || matches!(byte, b'.' | b'_' | b'-' | b','));
     value.iter().any(sign) || (value.len() >= 24 && !value.contains(&b'.'))
 }
@@ -112,7 +115,7 @@ fn value(scan: &mut Scan<'_>, start: usize, end: usize, kind: &'static str) -> O
         [b':', ..] => (true, 1),
         [b'=', ..] => (false, 1),
         // `--token …`
-        _ if before_sign > 0 && scan.range(start, end).starts_with(b"--") && scan.byte(at + before_sign) != Some(b'-') => (true, 0),
+        _ if before_sign > 0 && memmem::find(scan.range(start, end), b"--").is_some() && scan.byte(at + before_sign) != Some(b'-') => (true, 0),
         _ => return None,
     };
     at += before_sign + length;

@@ -3,6 +3,7 @@
 //! A name is compared without case and separators: `api_key`, `apiKey`, `API-KEY` and `x-api-key` mean the same. What
 //! matters most is the end of it, which says what the thing is: `access_token` is a token, `token_count` is a count.
 
+use super::assignment::MARKER;
 use super::prefilter::{self, lane};
 
 /// The longest name that is looked at. A longer one is no name.
@@ -126,7 +127,7 @@ pub(super) fn secret(name: &[u8]) -> Option<Secret> {
         lanes |= found;
         from = at + 1;
     }
-    if lanes & lane::WORDS == 0 {
+    if lanes & lane::WORDS == 0 || memchr::memmem::find(name, MARKER).is_some() {
         return None;
     }
     let name = Name::new(name);

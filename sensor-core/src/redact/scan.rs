@@ -191,13 +191,10 @@ impl<'t> Scan<'t> {
         let length = self.from(start).iter().position(ends).unwrap_or(self.text.len() - start);
         let authority = self.range(start, start + length);
         let user_info = start + memchr::memrchr(b'@', authority)?;
-        match memchr::memchr(b':', self.range(start, user_info)) {
-            Some(colon) if start + colon + 1 < user_info => {
-                Some(Hit { start: start + colon + 1, end: user_info, kind: "url-password" })
-            }
-            _ if user_info - start >= TOKEN => Some(Hit { start, end: user_info, kind: "url-password" }),
-            _ => None,
-        }
+        let password = memchr::memchr(b':', self.range(start, user_info)).map_or(user_info, |colon| start + colon + 1);
+        let start = if password < user_info { password } else { start };
+        let found = (password < user_info || user_info - start >= TOKEN) && !assignment::is_marker(self.from(start));
+        found.then_some(Hit { start, end: user_info, kind: "url-password" })
     }
 
     /// Token of a bot: `123456789:AA…`

@@ -161,7 +161,6 @@ impl Reassembler {
             if start == offset {
                 earlier.loss = earlier.loss.union(loss);
             }
-            earlier.packet_end |= packet_end && earlier_end == end;
             let covered = earlier_end >= end && (start == offset || !bytes.is_empty());
             if covered {
                 return;

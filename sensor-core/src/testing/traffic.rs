@@ -158,6 +158,7 @@ impl World {
                 process,
                 offset: read,
                 moved: written - read,
+                unseen: false,
             }));
         }
     }

@@ -123,8 +123,10 @@ pub struct StreamState {
     pub exact: u8,
     /// An [`End`] at which every byte is taken because the writer's calls have no buffer; 0 where that is not so.
     pub taken_at: u8,
-    /// Zero.
-    pub padding: u16,
+    /// 1: more than one process has written.
+    pub writer_shared: u8,
+    /// 1: more than one process has read.
+    pub reader_shared: u8,
     /// Bytes before this position were all taken at the reader's end: the writer's end need not.
     pub reader_took: u64,
 }

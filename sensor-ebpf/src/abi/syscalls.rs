@@ -45,6 +45,8 @@ pub enum Call {
     Connect,
     /// `accept`, `accept4`
     Accept,
+    /// `ioctl`
+    Ioctl,
     /// `socketcall`: the call is in the first argument, its arguments in memory (32-bit x86 only)
     Socketcall,
 }
@@ -81,6 +83,7 @@ const fn table(entries: &[(usize, Call)]) -> [Call; NUMBERS] {
 static X86_64: [Call; NUMBERS] = table(&[
     (0, Call::Read),
     (1, Call::Write),
+    (16, Call::Ioctl),
     (19, Call::Readv),
     (20, Call::Writev),
     (22, Call::Pipe),
@@ -109,6 +112,7 @@ static X86_64: [Call; NUMBERS] = table(&[
 static I386: [Call; NUMBERS] = table(&[
     (3, Call::Read),
     (4, Call::Write),
+    (54, Call::Ioctl),
     (102, Call::Socketcall),
     (145, Call::Readv),
     (146, Call::Writev),
@@ -132,6 +136,7 @@ static I386: [Call; NUMBERS] = table(&[
 
 #[cfg(any(bpf_target_arch = "aarch64", test))]
 static AARCH64: [Call; NUMBERS] = table(&[
+    (29, Call::Ioctl),
     (59, Call::Pipe),
     (63, Call::Read),
     (64, Call::Write),
@@ -161,6 +166,7 @@ static AARCH64: [Call; NUMBERS] = table(&[
 static ARM: [Call; NUMBERS] = table(&[
     (3, Call::Read),
     (4, Call::Write),
+    (54, Call::Ioctl),
     (145, Call::Readv),
     (146, Call::Writev),
     (187, Call::Sendfile),

@@ -17,5 +17,5 @@ pub use existing::HeldStream;
 pub use load::{LoadError, Options, Programs, VerifiedProgram};
 pub use measure::{Hook, count_time};
 pub use preflight::{CheckItem, CheckState, preflight};
-pub use ring::{Batch, Drain, records};
+pub use ring::{Batch, Drain, Draining, boot_clock, records};
 pub use verdicts::Verdicts;

@@ -5,12 +5,15 @@
 //! the ring fills, and the kernel counts what it must drop. So there is one place of loss, and it is counted.
 
 use aya::maps::{Map, MapData, MapError, RingBuf};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    time::{ClockId, clock_gettime},
+};
 use sensor_ebpf::RecordHeader;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{Receiver, Sender, SyncSender, channel, sync_channel},
     },
     thread::JoinHandle,
@@ -31,6 +34,26 @@ const IDLE_AFTER: u32 = 64;
 /// Records, one behind the other, each padded to eight bytes.
 pub type Batch = Vec<u8>;
 
+/// A ring that is being drained.
+#[derive(Debug)]
+pub struct Draining {
+    /// Where batches arrive. It ends when the thread does.
+    pub batches: Receiver<Batch>,
+    /// Where read batches go back to.
+    pub give_back: Sender<Batch>,
+    /// A moment, in nanoseconds since boot: every record made before it has been sent already.
+    pub complete_until: Arc<AtomicU64>,
+    /// The thread.
+    pub thread: JoinHandle<()>,
+}
+
+/// Nanoseconds since boot, by the clock that the kernel programs read.
+#[must_use]
+pub fn boot_clock() -> u64 {
+    let now = clock_gettime(ClockId::Boottime);
+    u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
+}
+
 /// The reading end of the ring.
 pub struct Drain {
     ring: RingBuf<MapData>,
@@ -41,28 +64,32 @@ impl Drain {
         RingBuf::try_from(map).map(|ring| Self { ring })
     }
 
-    /// Starts the thread. Batches arrive at the receiver; they must be sent back when read. It ends when `stop` is set
-    /// and the ring is empty, or when the receiver is gone.
+    /// Starts the thread. Batches must be sent back when read. The thread ends when `stop` is set and the ring is empty,
+    /// or when the receiver is gone.
     ///
     /// # Errors
     /// Where no thread can be started.
-    pub fn start(self, stop: Arc<AtomicBool>) -> std::io::Result<(Receiver<Batch>, Sender<Batch>, JoinHandle<()>)> {
+    pub fn start(self, stop: Arc<AtomicBool>) -> std::io::Result<Draining> {
         let (full, batches) = sync_channel(BATCHES);
         let (give_back, free) = channel();
         for _ in 0..BATCHES {
             let _ = give_back.send(Batch::new());
         }
-        let thread =
-            std::thread::Builder::new().name("ring".into()).spawn(move || self.run(&stop, &full, &free))?;
-        Ok((batches, give_back, thread))
+        let complete_until = Arc::new(AtomicU64::new(0));
+        let complete = Arc::clone(&complete_until);
+        let thread = std::thread::Builder::new()
+            .name("ring".into())
+            .spawn(move || self.run(&stop, &full, &free, &complete))?;
+        Ok(Draining { batches, give_back, complete_until, thread })
     }
 
-    fn run(mut self, stop: &AtomicBool, full: &SyncSender<Batch>, free: &Receiver<Batch>) {
+    fn run(mut self, stop: &AtomicBool, full: &SyncSender<Batch>, free: &Receiver<Batch>, complete: &AtomicU64) {
         let mut empty_rounds = 0_u32;
         let mut batch = Batch::new();
         loop {
             // Read before draining: what was in the ring when the stop came is drained still.
             let last = stop.load(Ordering::Acquire);
+            let begin = boot_clock();
             self.fill(&mut batch);
             let drained = batch.len() < BATCH_BYTES;
             if batch.is_empty() {
@@ -74,6 +101,9 @@ impl Drain {
                 if full.send(std::mem::replace(&mut batch, next)).is_err() {
                     return;
                 }
+            }
+            if drained {
+                complete.store(begin, Ordering::Release);
             }
             if last && drained {
                 return;

@@ -1,27 +1,25 @@
 //! Live capture: the ring.
 
 use super::{Progress, Record, Source, decode};
-use crate::bpf::{Batch, Drain, records};
-use rustix::time::{ClockId, clock_gettime};
+use crate::bpf::{Drain, Draining, records};
 use sensor_core::input::Time;
 use std::{
     io,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
-        mpsc::{Receiver, RecvTimeoutError, Sender},
+        mpsc::{RecvTimeoutError, sync_channel},
     },
-    thread::JoinHandle,
     time::Duration,
 };
 
 /// Records as the kernel gives them.
 #[derive(Debug)]
 pub struct Live {
-    batches: Receiver<Batch>,
-    give_back: Sender<Batch>,
+    ring: Draining,
     stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    /// Every record made before this moment has been given.
+    now: Time,
     undecodable: u64,
 }
 
@@ -32,8 +30,8 @@ impl Live {
     /// Where no thread can be started.
     pub fn start(ring: Drain) -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
-        let (batches, give_back, thread) = ring.start(Arc::clone(&stop))?;
-        Ok(Self { batches, give_back, stop, thread: Some(thread), undecodable: 0 })
+        let ring = ring.start(Arc::clone(&stop))?;
+        Ok(Self { ring, stop, now: 0, undecodable: 0 })
     }
 
     /// Ends the draining: what the ring holds at this moment is still given, then [`Progress::End`].
@@ -44,25 +42,31 @@ impl Live {
 
 impl Source for Live {
     fn read(&mut self, wait: Duration, each: &mut dyn FnMut(Record<'_>)) -> Progress {
-        let batch = match self.batches.recv_timeout(wait) {
+        // Read before waiting: where nothing has come until then, everything made before that moment has been given.
+        let complete_until = self.ring.complete_until.load(Ordering::Acquire);
+        let batch = match self.ring.batches.recv_timeout(wait) {
             Ok(batch) => batch,
-            Err(RecvTimeoutError::Timeout) => return Progress::Nothing,
+            Err(RecvTimeoutError::Timeout) => {
+                self.now = self.now.max(complete_until);
+                return Progress::Nothing;
+            }
             Err(RecvTimeoutError::Disconnected) => return Progress::End,
         };
         for (header, bytes) in records(&batch) {
+            self.now = self.now.max(header.time);
             match decode(&header, bytes) {
                 Ok(record) => each(record),
                 Err(_) => self.undecodable += 1,
             }
         }
         // Where the thread has ended, the batch is not needed any more.
-        let _ = self.give_back.send(batch);
+        let _ = self.ring.give_back.send(batch);
         Progress::Records
     }
 
+    /// Not the clock: where the pipeline lags behind the kernel, time has not passed for it yet.
     fn now(&self) -> Time {
-        let now = clock_gettime(ClockId::Boottime);
-        u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
+        self.now
     }
 
     fn undecodable(&self) -> u64 {
@@ -73,11 +77,8 @@ impl Source for Live {
 impl Drop for Live {
     fn drop(&mut self) {
         self.stop();
-        // Dropping the receiver first lets a waiting thread end.
-        let (_, closed) = std::sync::mpsc::sync_channel(0);
-        drop(std::mem::replace(&mut self.batches, closed));
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        // A thread that waits to hand over a batch ends when nobody can take it.
+        let (_, nobody) = sync_channel(0);
+        drop(std::mem::replace(&mut self.ring.batches, nobody));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::key::from_kernel;
 use sensor_core::input::{Chunk, End, LossReasons, ProcessId, Touch};
-use sensor_ebpf::{ChunkRecord, ExecRecord, ExitRecord, ForkRecord, RecordHeader, RecordKind};
+use sensor_ebpf::{ChunkRecord, ExecRecord, ExitRecord, ForkRecord, Loss, RecordHeader, RecordKind};
 use thiserror::Error;
 use zerocopy::FromBytes as _;
 
@@ -109,6 +109,7 @@ fn stream_record<'a>(
             process: process_of(header),
             offset: record.offset,
             moved: record.call_bytes,
+            unseen: header.loss & Loss::NoBuffer as u8 != 0,
         })
     })
 }

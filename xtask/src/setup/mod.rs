@@ -21,6 +21,9 @@ pub use needs::Group;
 use needs::Need;
 pub use rust::has_target as has_rust_target;
 
+/// Installs the peers of the end-to-end tests.
+const PEERS_SETUP: &str = "tests/peers/setup";
+
 /// Install what building and testing need (Debian packages, Rust components, bpf-linker).
 #[derive(ClapArgs)]
 #[command(after_help = "\
@@ -86,8 +89,21 @@ pub fn ensure(workspace: &Workspace, groups: &[Group]) -> Result<()> {
     }
     if groups.contains(&Group::Tests) {
         mount_tracefs()?;
+        install_peers(workspace)?;
     }
     Ok(())
+}
+
+/// The real MCP clients and servers of the end-to-end tests. Their own script knows what is up to date.
+fn install_peers(workspace: &Workspace) -> Result<()> {
+    let script = workspace.root.join(PEERS_SETUP);
+    if !script.exists() {
+        return Ok(());
+    }
+    say("real MCP clients and servers for the end-to-end tests");
+    run_command(&mut workspace.command(&script)).with_context(|| {
+        format!("installing the peers: {PEERS_SETUP} PART installs one of them by hand")
+    })
 }
 
 fn missing_of(needs: &[Need]) -> Vec<&Need> {

@@ -351,6 +351,7 @@ fn a_conversation_that_was_under_way_is_a_late_attach() {
     // A server that began after the sensor cannot have been talking before.
     let mut world = World::default();
     world.tick(50_000_000);
+    world.pass(1_000);
     let mut pair = Pair::on_pipes(&mut world);
     pair.ask(&mut world, &call(57, "x"));
     pair.answer(&mut world, &result(57, "x"));

@@ -66,7 +66,7 @@ fn values_that_are_given_in_text() {
     assert_text("export API_KEY='a b c'\n", "export API_KEY='[redacted:key:5]'\n");
     assert_text("password: hunter2", "password: [redacted:password:7]");
     assert_text("{\"password\": \"hunter2\", \"a\": 1}", "{\"password\": \"[redacted:password:7]\", \"a\": 1}");
-    assert_text("{\\\"password\\\":\\\"hun\\\\\\\"ter2\\\"}", "{\\\"password\\\":\\\"[redacted:password:10]\\\"}");
+    assert_text("{\\\"password\\\":\\\"hun\\\\\\\"ter2\\\"}", "{\\\"password\\\":\\\"[redacted:password:11]\\\"}");
     assert_text("{\"credentials\": {\"a\": \"}\", \"b\": 1}, \"c\": 2}", "{\"credentials\": [redacted:credentials:18], \"c\": 2}");
     assert_text("curl -H 'Authorization: Basic dXNlcjpwYXNz' x", "curl -H 'Authorization: [redacted:authorization:18]' x");
     assert_text("Cookie: a=b; c=d\nHost: x", "Cookie: [redacted:cookie:8]\nHost: x");

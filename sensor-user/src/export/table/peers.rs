@@ -7,6 +7,7 @@
 use mcp_sensor_proto::v1::{Event, Peer};
 
 use crate::export::names;
+use crate::export::sanitize::is_unsafe;
 use crate::export::style::{Line, Style};
 
 /// Columns that a name keeps before a pid gives way.
@@ -134,6 +135,9 @@ fn name_line(name: &str, style: Style) -> Line {
 
 /// True where a name that MCP tells says nothing that the process's own name does not.
 fn are_alike(said: &str, own: &str) -> bool {
+    if said.contains(is_unsafe) {
+        return false;
+    }
     let letters = |text: &str| text.chars().filter(|character| character.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>();
     let (said, own) = (letters(said), letters(own));
     // Short names are in many others.
@@ -202,6 +206,7 @@ mod tests {
         assert!(!are_alike("bank", "nc"));
         assert!(!are_alike("nice", "nc"));
         assert!(!are_alike("git", "digit"));
+        assert!(!are_alike("claude\u{202e}", "claude"), "what hides something is shown");
     }
 
     proptest! {

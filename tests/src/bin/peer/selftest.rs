@@ -10,10 +10,12 @@ use crate::prepare;
 use anyhow::{Context, Result, bail};
 use cases::Case;
 use clap::Args;
-use end_to_end::truth::compare::{self, Report};
+use end_to_end::truth::compare::{self, Report, Seen};
 use end_to_end::truth::{TruthLog, disagreements};
 use run::Running;
 use sensor::Sensor;
+use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -103,8 +105,10 @@ fn run_cases(options: &Options) -> Result<()> {
         None => std::env::temp_dir().join(format!("peer-selftest-{}", std::process::id())),
     };
     let outcome = Harness::start(options, &directory, cases)?.run();
-    if options.keep.is_none() {
+    if options.keep.is_none() && outcome.is_ok() {
         let _ = std::fs::remove_dir_all(&directory);
+    } else {
+        println!("logs: {}", directory.display());
     }
     outcome
 }
@@ -120,6 +124,11 @@ fn chosen(options: &Options) -> Result<Vec<Case>> {
         .filter(|case| options.cases.is_empty() || options.cases.iter().any(|pattern| fits(&case.name, pattern)))
         .filter(|case| !options.without.iter().any(|pattern| fits(&case.name, pattern)))
         .collect())
+}
+
+/// Whether one of these processes has part in the event.
+fn is_of(event: &Seen, pids: &BTreeSet<u32>) -> bool {
+    [event.client, event.server].into_iter().flatten().any(|pid| pids.contains(&pid))
 }
 
 struct Harness<'a> {
@@ -205,7 +214,16 @@ impl<'a> Harness<'a> {
             let messages: usize = logs.iter().map(|log| log.entries.len()).sum();
             return Verdict::Right(format!("{} logs agree, {messages} lines", logs.len()));
         };
+        // Comparing is work: not before as many events of these processes came as there must be.
+        let pids: BTreeSet<u32> = logs.iter().map(|log| log.pid).collect();
+        let expected = self.compare(logs, &[]).expected;
+        let (seen, own) = (Cell::new(0), Cell::new(0));
         let report = sensor.wait_for(limit, |events| {
+            let new = events.get(seen.replace(events.len())..).unwrap_or_default();
+            own.set(own.get() + new.iter().filter(|event| is_of(event, &pids)).count());
+            if own.get() < expected {
+                return None;
+            }
             let report = self.compare(logs, events);
             (!report.is_waiting()).then_some(report)
         });
@@ -214,10 +232,9 @@ impl<'a> Harness<'a> {
     }
 
     /// Compares with the events of the case's own processes.
-    fn compare(&self, logs: &[TruthLog], events: &[compare::Seen]) -> Report {
-        let pids: Vec<u32> = logs.iter().map(|log| log.pid).collect();
-        let own = |event: &&compare::Seen| [event.client, event.server].into_iter().flatten().any(|pid| pids.contains(&pid));
-        let events: Vec<compare::Seen> = events.iter().filter(own).cloned().collect();
+    fn compare(&self, logs: &[TruthLog], events: &[Seen]) -> Report {
+        let pids: BTreeSet<u32> = logs.iter().map(|log| log.pid).collect();
+        let events: Vec<Seen> = events.iter().filter(|event| is_of(event, &pids)).cloned().collect();
         compare::compare(logs, &events, &compare::Options { check_marks: self.options.marks, ..compare::Options::default() })
     }
 
@@ -261,9 +278,8 @@ impl<'a> Harness<'a> {
                     wrong.push((done.name.clone(), format!("at the end: {report}")));
                 }
             }
-            let known: Vec<u32> = self.done.iter().flat_map(|done| &done.logs).map(|log| log.pid).collect();
-            let strangers: Vec<&compare::Seen> =
-                events.iter().filter(|event| ![event.client, event.server].into_iter().flatten().any(|pid| known.contains(&pid))).collect();
+            let known: BTreeSet<u32> = self.done.iter().flat_map(|done| &done.logs).map(|log| log.pid).collect();
+            let strangers: Vec<&Seen> = events.iter().filter(|event| !is_of(event, &known)).collect();
             if let [first, ..] = strangers.as_slice() {
                 println!("note: {} events of other processes, the first: {first}", strangers.len());
                 if self.options.alone {

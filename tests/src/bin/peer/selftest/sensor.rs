@@ -91,10 +91,6 @@ impl Sensor {
             }
             let left = deadline.checked_duration_since(Instant::now())?;
             said = self.shared.changed.wait_timeout(said, left).unwrap_or_else(PoisonError::into_inner).0;
-            // Asking is work: let some events gather.
-            drop(said);
-            thread::sleep(Duration::from_millis(5));
-            said = self.shared.lock();
         }
     }
 
