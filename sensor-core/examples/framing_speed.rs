@@ -33,7 +33,7 @@ fn main() {
                 assert_eq!(found, messages.len(), "{name} did not find every message");
             }
             rounds.sort_unstable();
-            let nanoseconds = rounds[0] as f64 / (repeat * messages.len()) as f64;
+            let nanoseconds = rounds.first().copied().unwrap_or(0) as f64 / (repeat * messages.len()) as f64;
             println!("{name:<44} {nanoseconds:>10.0} ns {:>8.2} GB/s", size as f64 / nanoseconds);
         };
         let mut tape = Tape::new();

@@ -7,7 +7,7 @@ use crate::{
     status::{BlindSpots, blind_spot},
 };
 use mcp_sensor_proto::v1;
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 use sensor_core::{
     event::{Body, Event, SessionId, Sink},
     input::{Chunk, ProcessId, StreamKey, Time, Touch, Verdict},
@@ -18,8 +18,8 @@ use std::{collections::VecDeque, io, sync::Arc};
 pub const HOLD: Time = 3_000_000_000;
 /// Events that wait at most.
 const HELD_EVENTS: usize = 4096;
-/// Processes of streams that are not MCP yet are remembered up to this number, then forgotten together.
-const SPEAKERS: usize = 16 * 1024;
+/// Peers that are kept ready; beyond it all are made anew.
+const PEERS: usize = 16 * 1024;
 
 /// An event that waits for its peers.
 struct Held {
@@ -38,7 +38,6 @@ pub struct Outlet {
     sequence: u64,
     held: FxHashMap<SessionId, VecDeque<Held>>,
     held_events: usize,
-    speakers: FxHashSet<ProcessId>,
     peers: FxHashMap<ProcessId, (Arc<crate::identity::Process>, v1::Peer)>,
     summary: Summary,
     failure: Option<io::Error>,
@@ -65,7 +64,6 @@ impl Outlet {
             sequence: 0,
             held: FxHashMap::default(),
             held_events: 0,
-            speakers: FxHashSet::default(),
             peers: FxHashMap::default(),
             summary: Summary::default(),
             failure: None,
@@ -88,14 +86,14 @@ impl Outlet {
     /// A process wrote or read bytes. Where they may be JSON, what only the live process can tell is taken now.
     pub fn speaks(&mut self, chunk: &Chunk<'_>) {
         if matches!(chunk.bytes.first(), Some(b'{' | b'[')) {
-            self.observe(chunk.process);
+            self.identities.observe(chunk.process);
         }
     }
 
     /// A process used an end of a stream whose other end somebody of interest may use. Where its bytes were taken at
     /// neither end, that is a blind spot, MCP or not: nobody can know.
     pub fn listens(&mut self, touch: &Touch) {
-        self.observe(touch.process);
+        self.identities.observe(touch.process);
         if touch.unseen {
             let spot = v1::BlindSpot {
                 process: Some(self.peer(touch.process).clone()),
@@ -105,15 +103,6 @@ impl Outlet {
                 since: Some(event::timestamp(touch.time, self.boot_time)),
             };
             self.blind_spots.add(spot);
-        }
-    }
-
-    fn observe(&mut self, process: ProcessId) {
-        if self.speakers.len() >= SPEAKERS {
-            self.speakers.clear();
-        }
-        if self.speakers.insert(process) {
-            self.identities.observe(process);
         }
     }
 
@@ -174,10 +163,13 @@ impl Outlet {
             }
             self.held_events -= 1;
             let Held { mut event, peers: [client, server], .. } = held;
-            // The hash is known only now.
+            // What was still being looked up is known only now.
             for (peer, process) in [(&mut event.client, client), (&mut event.server, server)] {
                 if let (Some(peer), Some(process)) = (peer, process) {
-                    peer.exe_sha256.clone_from(&self.peer(process).exe_sha256);
+                    let known = self.peer(process);
+                    peer.exe_sha256.clone_from(&known.exe_sha256);
+                    peer.command_line.clone_from(&known.command_line);
+                    peer.ancestors.clone_from(&known.ancestors);
                 }
             }
             self.give(event);
@@ -187,7 +179,7 @@ impl Outlet {
     /// The peer behind a process, made anew only when identity has learned something.
     fn peer(&mut self, process: ProcessId) -> &v1::Peer {
         let known = self.identities.get(process);
-        if self.peers.len() >= SPEAKERS {
+        if self.peers.len() >= PEERS {
             self.peers.clear();
         }
         let boot_time = self.boot_time;

@@ -74,18 +74,23 @@ pub fn stream(command: &mut Command, which: Output, mut on_line: impl FnMut(&str
 /// Runs a command quietly and returns what it wrote to standard output.
 ///
 /// # Errors
-/// When it cannot be started, or fails: with what it wrote to standard error.
+/// When it cannot be started, or fails: with what it had to say.
 pub fn output(command: &mut Command) -> Result<String> {
     let output = command
         .stdin(Stdio::null())
         .output()
         .with_context(|| format!("starting `{}`", line(command)))?;
     if !output.status.success() {
+        let said = if output.stderr.is_empty() {
+            &output.stdout
+        } else {
+            &output.stderr
+        };
         bail!(
             "`{}` failed ({}): {}",
             line(command),
             output.status,
-            String::from_utf8_lossy(&output.stderr).trim()
+            String::from_utf8_lossy(said).trim()
         );
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
@@ -138,7 +143,8 @@ pub fn line(command: &Command) -> String {
         .join(" ")
 }
 
-fn quoted(word: &OsStr) -> String {
+/// A word as one would type it.
+pub fn quoted(word: &OsStr) -> String {
     let word = word.to_string_lossy();
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_=+./,:@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {

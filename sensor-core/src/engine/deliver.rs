@@ -3,6 +3,11 @@
 //! A new session holds its messages back until both peers are known and, on a pipe, until its answers' stream is found; not
 //! longer than [`HOLD`], or [`HOLD_UNANSWERED`] where a process reads and says nothing, nor beyond [`HOLD_BYTES`].
 //!
+//! No client writes other text between its requests, but many protocols and files hold MCP's text on lines of their own (a
+//! Redis value, a mail, a transcript). A session whose client's side has other text beside its messages is therefore given
+//! out only once an answer fits one of its requests. Bias: who adds noise and is never answered is not reported; nobody
+//! executes that.
+//!
 //! The ring gives out what different processors wrote nearly, but not quite, in order: an answer can come before its
 //! request. An answer without a request therefore waits for [`EARLY`] before it is given out as such.
 
@@ -12,6 +17,7 @@ use super::session::{Language, Phase, Record, reverse, side};
 use crate::event::{Body, Gap, MessageDirection, MessageType, Sink};
 use crate::input::{LossReasons, ProcessId, Time};
 use crate::json::Kind;
+use crate::mcp::classify::Reason;
 use crate::mcp::evidence::weigh;
 use crate::mcp::facts;
 use crate::mcp::id::Id;
@@ -149,11 +155,31 @@ impl Core {
         (client, server)
     }
 
+    /// True where MCP's text stands among other text, and nobody has answered it.
+    fn is_doubtful(&self, record: &Record) -> bool {
+        let [forward, back] = record.sides.map(|slot| slot.and_then(|slot| self.streams.get(slot)));
+        match (forward, back) {
+            (Some(forward), back) if forward.classifier.has_noise() => {
+                let answers = back.and_then(|back| back.track.as_ref()).zip(forward.track.as_ref());
+                answers.is_none_or(|(answers, requests)| answers.answers_to(requests) == 0)
+            }
+            (None, Some(back)) => back.classifier.has_noise(),
+            _ => false,
+        }
+    }
+
+    fn held_back(&self, record: &Record) -> usize {
+        record.sides.iter().flatten().filter_map(|&slot| self.streams.get(slot)).map(|stream| stream.backlog.held()).sum()
+    }
+
     fn may_release(&self, record: &Record) -> bool {
         let waited = self.now.saturating_sub(record.since);
         let (client, server) = self.peers_of(record);
+        if self.is_doubtful(record) {
+            return false;
+        }
         let streams = record.sides.iter().flatten().filter_map(|&slot| self.streams.get(slot));
-        if streams.clone().map(|stream| stream.backlog.held()).sum::<usize>() > HOLD_BYTES {
+        if self.held_back(record) > HOLD_BYTES {
             return true;
         }
         if waited < HOLD_RELAY && self.may_be_relay(record) {
@@ -171,6 +197,10 @@ impl Core {
     pub fn pump(&mut self, session: u32, sink: &mut dyn Sink) {
         let Some(record) = self.sessions.get(session) else { return };
         if record.holds() {
+            if self.is_doubtful(record) && self.held_back(record) > HOLD_BYTES {
+                self.disprove(session, sink);
+                return;
+            }
             if !self.may_release(record) {
                 return;
             }
@@ -181,10 +211,24 @@ impl Core {
 
     /// Gives out all that waits, because the session ends.
     pub fn flush(&mut self, session: u32, sink: &mut dyn Sink) {
-        if self.sessions.get(session).is_some_and(Record::holds) {
+        let Some(record) = self.sessions.get(session) else { return };
+        if record.holds() {
+            if self.is_doubtful(record) {
+                self.disprove(session, sink);
+                return;
+            }
             self.open(session);
         }
         self.give_waiting(session, true, sink);
+    }
+
+    /// Gives a session up of which nothing was told.
+    fn disprove(&mut self, session: u32, sink: &mut dyn Sink) {
+        let sides = self.sessions.get(session).map_or([None; 2], |record| record.sides);
+        self.dissolve(session);
+        for slot in sides.into_iter().flatten() {
+            self.ignore(slot, Reason::Text, sink);
+        }
     }
 
     fn give_waiting(&mut self, session: u32, all: bool, sink: &mut dyn Sink) {

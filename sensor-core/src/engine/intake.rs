@@ -152,7 +152,7 @@ impl Core {
         let Some(stream) = self.streams.get_mut(slot) else { return };
         let keyed = self.keyed;
         let unbound = match stream.state {
-            State::Bound(session, _) => self.sessions.get(session).is_some_and(|record| record.sides.contains(&None)),
+            State::Bound(session, _) => self.sessions.get(session).is_some_and(|record| record.holds() || record.sides.contains(&None)),
             State::Candidate => true,
             State::Ignored(_) => false,
         };
@@ -290,7 +290,12 @@ impl Core {
     fn noise(&mut self, slot: u32, bytes: u64, sink: &mut dyn Sink) {
         let Some(stream) = self.streams.get_mut(slot) else { return };
         match stream.state {
-            State::Bound(..) => self.counters.noise_bytes += bytes,
+            State::Bound(session, _) => {
+                self.counters.noise_bytes += bytes;
+                if self.sessions.get(session).is_some_and(Record::holds) {
+                    stream.classifier.noise(bytes);
+                }
+            }
             State::Candidate => {
                 stream.classifier.noise(bytes);
                 self.judge(slot, None, sink);

@@ -196,6 +196,12 @@ impl Classifier {
         self.client_votes > 0 && self.server_votes > 0
     }
 
+    /// True where other text stood beside its messages.
+    #[must_use]
+    pub const fn has_noise(&self) -> bool {
+        self.noise_pieces > 0
+    }
+
     /// JSON-RPC 2.0 messages seen.
     #[must_use]
     pub const fn rpc(&self) -> u32 {

@@ -181,9 +181,7 @@ fn given(option: &str, argument: &str) -> Option<(usize, &'static str)> {
 fn find(text: &str, hits: &mut Vec<Hit>, deeper: &mut Vec<u8>, deepest: &mut Vec<u8>) {
     hits.clear();
     let mut scan = Scan::new(text.as_bytes());
-    let mut done = 0;
-    while let Some(hit) = scan.next(done) {
-        done = hit.end;
+    while let Some(hit) = scan.next() {
         hits.push(hit);
     }
     if unescape::hides(text.as_bytes()) {
@@ -215,7 +213,7 @@ fn find_deeper(text: &str, hits: &mut Vec<Hit>, deeper: &mut Vec<u8>, deepest: &
     }
     unescape::unescape(text.as_bytes().get(done..).unwrap_or_default(), deeper);
     for _ in 0..LEVELS {
-        if let Some(Hit { kind, .. }) = Scan::new(deeper).next(0) {
+        if let Some(Hit { kind, .. }) = Scan::new(deeper).next() {
             hits.clear();
             hits.push(Hit { start: 0, end: text.len(), kind });
             return;

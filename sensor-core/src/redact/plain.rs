@@ -26,7 +26,7 @@ pub(super) fn plain(value: Value<'_>, level: Level) -> Option<&str> {
     if facts.backslash && !has_simple_escapes(raw) {
         return None;
     }
-    if (facts.exponent || raw.len() > 300) && may_overflow(raw) {
+    if (facts.exponent && has_exponent(raw)) || has_long_number(raw) {
         return None;
     }
     let text = simdutf8::basic::from_utf8(raw).ok()?;
@@ -45,9 +45,16 @@ struct Facts {
 
 impl Facts {
     fn of(raw: &[u8]) -> Self {
+        const CHUNK: usize = 64;
         let mut facts = Self { control: false, backslash: false, brackets: 0, exponent: false };
-        let mut before = 0;
-        for chunk in raw.chunks(128) {
+        let (chunks, tail) = raw.as_chunks::<CHUNK>();
+        // Spaces change nothing.
+        let mut last = [b' '; CHUNK];
+        for (place, byte) in last.iter_mut().zip(tail) {
+            *place = *byte;
+        }
+        let mut before = b' ';
+        for chunk in chunks.iter().chain([&last]) {
             let (mut control, mut backslash, mut brackets, mut exponent) = (0_u8, 0_u8, 0_u8, 0_u8);
             for byte in chunk {
                 control |= u8::from(*byte < 0x20);
@@ -56,14 +63,14 @@ impl Facts {
                 brackets += u8::from(*byte | 0x20 == b'{');
             }
             for (digit, letter) in chunk.iter().zip(chunk.iter().skip(1)) {
-                exponent |= u8::from(digit.is_ascii_digit()) & u8::from(*letter | 0x20 == b'e');
+                exponent |= u8::from(digit.wrapping_sub(b'0') < 10) & u8::from(*letter | 0x20 == b'e');
             }
-            let (first, last) = (chunk.first().copied().unwrap_or_default(), chunk.last().copied().unwrap_or_default());
-            facts.exponent |= exponent != 0 || (u8::is_ascii_digit(&before) && first | 0x20 == b'e');
+            let [first, .., end] = chunk;
+            facts.exponent |= exponent != 0 || (before.is_ascii_digit() && *first | 0x20 == b'e');
             facts.control |= control != 0;
             facts.backslash |= backslash != 0;
             facts.brackets += usize::from(brackets);
-            before = last;
+            before = *end;
         }
         facts
     }
@@ -81,24 +88,25 @@ fn has_simple_escapes(raw: &[u8]) -> bool {
     true
 }
 
-/// True where a number may be beyond a double: strict parsers would refuse the whole text.
-fn may_overflow(raw: &[u8]) -> bool {
-    // An exponent of three digits.
-    let mut rest = raw;
-    while let Some(at) = memchr::memchr2(b'e', b'E', rest) {
-        let behind = rest.get(at + 1..).unwrap_or_default();
-        let digits = match behind {
-            [b'+', digits @ ..] => digits,
-            [b'-', ..] => &[],
-            digits => digits,
+/// True where a number has an exponent of three digits: it may be beyond a double, and strict parsers would refuse the
+/// whole text.
+fn has_exponent(raw: &[u8]) -> bool {
+    memchr::memchr2_iter(b'e', b'E', raw).any(|at| {
+        let behind = match raw.get(at + 1..) {
+            Some([b'+', behind @ ..]) => behind,
+            behind => behind.unwrap_or_default(),
         };
-        if at > 0 && rest.get(at - 1).is_some_and(u8::is_ascii_digit) && digits.iter().take(3).filter(|digit| digit.is_ascii_digit()).count() == 3 {
-            return true;
-        }
-        rest = behind;
-    }
-    // Three hundred digits: one of any 256 bytes next to each other is one of them.
-    raw.len() > 300 && raw.iter().skip(255).step_by(256).any(u8::is_ascii_digit) && raw.split(|byte| !byte.is_ascii_digit()).any(|digits| digits.len() >= 300)
+        let digits = behind.iter().take(3).take_while(|byte| byte.is_ascii_digit()).count();
+        // In strings of hexadecimal digits, letters stand before the digits.
+        let before = raw.get(..at).unwrap_or_default().iter().rev().find(|byte| !matches!(byte, b'0'..=b'9' | b'.' | b'-'));
+        digits == 3 && !before.is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'"')
+    })
+}
+
+/// True where there are three hundred digits next to each other: one of any 256 bytes is one of them then.
+fn has_long_number(raw: &[u8]) -> bool {
+    raw.iter().skip(255).step_by(256).any(u8::is_ascii_digit)
+        && raw.split(|byte| !byte.is_ascii_digit()).any(|digits| digits.len() >= 300)
 }
 
 /// True where nothing is nested deeper than what is shown, and nothing is folded.
@@ -140,4 +148,17 @@ fn string_around(raw: &[u8], at: usize) -> (usize, usize) {
     let last = raw.len().min(at + LONGEST);
     let end = raw.get(at..last).and_then(|behind| memchr(b'"', behind)).map_or(last, |quote| at + quote);
     (start, end)
+}
+
+#[cfg(test)]
+pub(super) fn parts(raw: &[u8]) {
+    let time = |name: &str, work: &dyn Fn()| {
+        let best = (0..3000).map(|_| { let start = std::time::Instant::now(); for _ in 0..30 { work(); } start.elapsed() / 30 });
+        println!("  {name}: {:?}", best.min().unwrap_or_default());
+    };
+    time("facts", &|| { std::hint::black_box(Facts::of(std::hint::black_box(raw)).brackets); });
+    time("long", &|| { std::hint::black_box(has_long_number(std::hint::black_box(raw))); });
+    time("utf8", &|| { let _ = std::hint::black_box(simdutf8::basic::from_utf8(std::hint::black_box(raw))); });
+    time("find", &|| { std::hint::black_box(super::prefilter::find(std::hint::black_box(raw), 0)); });
+    time("clean", &|| { std::hint::black_box(is_clean(std::hint::black_box(raw), false)); });
 }

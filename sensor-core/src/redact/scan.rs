@@ -30,11 +30,15 @@ pub(super) struct Scan<'t> {
     pub(super) judged: usize,
     /// Where the search goes on.
     at: usize,
+    /// A secret that has been found and stands further on.
+    waiting: Option<Hit>,
+    /// End of the last secret.
+    done: usize,
 }
 
 impl<'t> Scan<'t> {
     pub(super) const fn new(text: &'t [u8]) -> Self {
-        Self { text, runs: [(0, 0); CLASSES], judged: 0, at: 0 }
+        Self { text, runs: [(0, 0); CLASSES], judged: 0, at: 0, waiting: None, done: 0 }
     }
 
     /// The next position that must be looked at.
@@ -45,17 +49,30 @@ impl<'t> Scan<'t> {
     }
 
     /// The next secret. They come in order and do not overlap.
-    pub(super) fn next(&mut self, done: usize) -> Option<Hit> {
-        while let Some((at, lanes)) = self.candidate() {
-            if let Some(mut hit) = self.look(at, lanes) {
-                hit.start = hit.start.max(done);
-                self.at = hit.end.max(at + 1);
-                if hit.start < hit.end {
-                    return Some(hit);
-                }
+    pub(super) fn next(&mut self) -> Option<Hit> {
+        loop {
+            let limit = self.waiting.map_or(self.text.len(), |hit| hit.start);
+            let hit = match self.candidate().filter(|(at, _)| *at < limit) {
+                Some((at, lanes)) => match self.look(at, lanes) {
+                    Some(hit) if hit.start >= limit => continue,
+                    // A value that stands away from its name: in the name, there may be a secret as well.
+                    Some(hit) if hit.start > at && self.waiting.is_none() => {
+                        self.waiting = Some(hit);
+                        continue;
+                    }
+                    Some(hit) => hit,
+                    None => continue,
+                },
+                None => self.waiting.take()?,
+            };
+            let hit = Hit { start: hit.start.max(self.done), ..hit };
+            if hit.start < hit.end {
+                self.done = hit.end;
+                self.at = hit.end;
+                return Some(hit);
             }
+            self.at = self.at.max(self.done);
         }
-        None
     }
 
     /// The secret to which the window at `at` belongs.

@@ -408,6 +408,14 @@ fn what_is_nested_too_deep_stands_as_a_string() {
 #[test]
 #[ignore = "a measurement"]
 fn measure() {
+    // A multiplication waits for the one before: three cycles each.
+    let cycle = (0..3000).map(|_| {
+        let start = Instant::now();
+        let product = (0..10_000_u64).fold(std::hint::black_box(3_u64), |product, _| std::hint::black_box(product.wrapping_mul(7)));
+        std::hint::black_box(product);
+        start.elapsed()
+    });
+    println!("a multiplication takes {:?} / 10,000", cycle.min().unwrap_or_default());
     let sentence = "The quick brown fox jumps over the lazy dog, and then it reads the next file. ";
     let call = r#"{"jsonrpc":"2.0","id":17,"method":"tools/call","params":{"name":"read_file","arguments":{"path":"/home/user/project/src/main.rs","encoding":"utf-8","offset":0,"limit":2000,"description":"Read the beginning of the file to find the entry point of the program"},"_meta":{"progressToken":17,"trace":"4bf92f3577b34da6a3ce929d0e0e4736"}}}"#;
     let result = |text: &str| format!(r#"{{"result":{{"content":[{{"type":"text","text":"{text}"}}],"isError":false}},"jsonrpc":"2.0","id":17}}"#);
@@ -421,6 +429,7 @@ fn measure() {
         let mut tape = Tape::new();
         tape.parse(text.as_bytes()).expect("the text is JSON");
         let value = tape.root(text.as_bytes()).expect("the text is JSON");
+        super::plain::parts(text.as_bytes());
         let mut redactor = Redactor::new(Level::Redacted);
         let mut out = String::new();
         for short_cut in [true, false] {

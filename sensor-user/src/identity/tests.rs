@@ -1,16 +1,10 @@
-//! Whole-module tests: records as the kernel would send them, and live children of the test process.
+//! Records as the kernel would send them; live children are in `live`.
 
-use super::{proc::ProcessDir, *};
+mod live;
+
+use super::*;
 use proptest::prelude::*;
-use ring::digest::{SHA256, digest};
 use sensor_ebpf::RecordKind;
-use std::{
-    io::ErrorKind,
-    os::unix::fs::MetadataExt,
-    path::Path,
-    process::{Child, Command, Stdio},
-    time::{Duration, Instant},
-};
 use zerocopy::FromZeros;
 
 const SECOND: u64 = 1_000_000_000;

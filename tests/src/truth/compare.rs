@@ -193,6 +193,14 @@ impl Comparison {
 
     /// What must be reported of one direction of one session.
     fn add_stream(&mut self, logs: &[TruthLog], session: &str, to_server: bool) {
+        // Behind a relay, only the first hop's client knows what went before the sensor watched.
+        let first_hop = session.split('/').next().unwrap_or(session);
+        let unseen: BTreeSet<&str> = logs
+            .iter()
+            .flat_map(|log| &log.entries)
+            .filter(|entry| entry.unseen && first_hop != session && entry.session == first_hop)
+            .map(|entry| entry.sha256.as_str())
+            .collect();
         let (from, to) = if to_server { (Role::Client, Role::Server) } else { (Role::Server, Role::Client) };
         let side = |role| logs.iter().filter(move |log: &&TruthLog| log.role == role && log.sessions.iter().any(|name| name == session));
         let ordered = side(from).count() == 1 && side(from).all(|log| !log.unordered && !log.blind);
@@ -218,7 +226,8 @@ impl Comparison {
             if blind.next().is_none() { first } else { None }
         };
         let (blind_sender, blind_receiver) = (only_blind(from), only_blind(to));
-        for ((size, sha256), gathered) in streams {
+        for ((size, sha256), mut gathered) in streams {
+            gathered.unseen += usize::from(unseen.contains(sha256));
             let group = gathered.group(session, blind_sender, blind_receiver);
             self.groups.entry((to_server, size, sha256.to_owned())).or_default().push(group);
         }

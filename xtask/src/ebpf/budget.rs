@@ -33,7 +33,8 @@ struct Check {
 #[serde(rename_all = "camelCase")]
 struct Program {
     name: String,
-    verified_instructions: u64,
+    /// Absent where the kernel does not tell (before 5.16) or did not load the program.
+    verified_instructions: Option<u64>,
 }
 
 impl Budget {
@@ -43,7 +44,7 @@ impl Budget {
     /// Reads what the agent measured.
     ///
     /// # Errors
-    /// When the text is not what `mcp-sensor check --json --programs` prints, or names no program.
+    /// When the text is not what `mcp-sensor check --json --programs` prints, names no program, or a program without a count.
     pub fn from_check(json: &str) -> Result<Self> {
         let check: Check = serde_json::from_str(json).with_context(|| {
             format!("understanding what `mcp-sensor check --json --programs` printed: {json}")
@@ -51,13 +52,18 @@ impl Budget {
         if check.programs.is_empty() {
             bail!("`mcp-sensor check --json --programs` named no program: {json}");
         }
-        Ok(Self(
-            check
-                .programs
-                .into_iter()
-                .map(|program| (program.name, program.verified_instructions))
-                .collect(),
-        ))
+        let mut programs = BTreeMap::new();
+        for Program {
+            name,
+            verified_instructions,
+        } in check.programs
+        {
+            let count = verified_instructions.with_context(|| {
+                format!("{name}: this kernel does not tell how many instructions it verified (Linux 5.16 and later do)")
+            })?;
+            programs.insert(name, count);
+        }
+        Ok(Self(programs))
     }
 
     /// Reads the committed budget.
@@ -190,6 +196,8 @@ mod tests {
         let json = r#"{"kernel":"6.18","programs":[{"name":"on_exit","type":"tp_btf","verifiedInstructions":812}]}"#;
         assert_eq!(Budget::from_check(json)?, budget(&[("on_exit", 812)]));
         assert!(Budget::from_check(r#"{"programs":[]}"#).is_err());
+        let unknown = r#"{"programs":[{"name":"on_exit","verifiedInstructions":null}]}"#;
+        assert!(Budget::from_check(unknown).is_err());
         Ok(())
     }
 }

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 
 use super::initramfs::Initramfs;
 use super::programs::Programs;
+use crate::process::quoted;
 use crate::workspace::{Arch, Workspace};
 
+/// The first process; `@ARGUMENTS@` stands for further arguments of the self-test.
 const INIT: &str = include_str!("init.sh");
 const EMPTY_FOLDERS: [&str; 8] = ["proc", "sys", "dev", "tmp", "run", "root", "var/tmp", "mnt"];
 /// What programs expect to find on any host.
@@ -30,6 +32,7 @@ pub fn write(
     arch: Arch,
     busybox: &Path,
     programs: &Programs,
+    arguments: &[String],
 ) -> Result<PathBuf> {
     let mut initramfs = Initramfs::default();
     for folder in EMPTY_FOLDERS {
@@ -41,7 +44,9 @@ pub fn write(
     for (path, content) in FILES {
         initramfs.file(path, 0o644, content.as_bytes());
     }
-    initramfs.file("init", 0o755, INIT.as_bytes());
+    let arguments: Vec<String> = arguments.iter().map(|word| quoted(word.as_ref())).collect();
+    let init = INIT.replace("@ARGUMENTS@", &arguments.join(" "));
+    initramfs.file("init", 0o755, init.as_bytes());
     for (path, source) in [
         ("bin/busybox", busybox),
         ("bin/mcp-sensor", &programs.sensor),

@@ -36,7 +36,8 @@ Examples:
   cargo xtask kernels                                     6.1 and 6.12 on x86-64, 6.1 on arm64, all fully preemptible
   cargo xtask kernels --short                             6.12 only
   cargo xtask kernels --kernel 6.1 --preempt voluntary    one kernel, as servers run it
-  cargo xtask kernels --kernel arm64-6.1 --verbose        with the guest's console")]
+  cargo xtask kernels --kernel arm64-6.1 --verbose        with the guest's console
+  cargo xtask kernels --short -- --cases 'pipe*'          only some cases of the self-test")]
 pub struct Args {
     /// Only the newest x86-64 kernel.
     #[arg(long, conflicts_with = "kernel")]
@@ -56,6 +57,9 @@ pub struct Args {
     /// Where downloaded kernels are kept [default: /var/cache/mcp-sensor-kernels as root, target/kernels/cache otherwise].
     #[arg(long, value_name = "FOLDER")]
     cache: Option<PathBuf>,
+    /// Further arguments for `peer selftest` in the guest.
+    #[arg(last = true)]
+    selftest: Vec<String>,
 }
 
 /// Runs `cargo xtask kernels`.
@@ -86,6 +90,7 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
             deadline: Duration::from_secs(args.deadline),
             verbose: args.verbose,
         },
+        selftest: &args.selftest,
     };
     let mut report = Report::new();
     for guest in guests {
@@ -118,6 +123,7 @@ pub fn short(workspace: &Workspace, object: &Object) -> Result<()> {
             deadline: Duration::from_secs(600),
             verbose: false,
         },
+        selftest: &[],
     };
     matrix.boot(Guest::SHORT, Preempt::Full).map(|_| ())
 }
@@ -136,6 +142,8 @@ struct Matrix<'a> {
     archive: Archive,
     object: &'a Object,
     machine: Machine,
+    /// Further arguments for the self-test.
+    selftest: &'a [String],
 }
 
 impl Matrix<'_> {
@@ -148,7 +156,13 @@ impl Matrix<'_> {
         let busybox = self.archive.busybox(guest.arch())?;
         let programs = programs::build(self.workspace, &self.archive, guest.arch(), self.object)
             .with_context(|| format!("building the programs of the {} guest", guest.arch()))?;
-        let image = image::write(self.workspace, guest.arch(), &busybox, &programs)?;
+        let image = image::write(
+            self.workspace,
+            guest.arch(),
+            &busybox,
+            &programs,
+            self.selftest,
+        )?;
         self.machine.boot(guest, preempt, &kernel, &image)
     }
 }

@@ -106,6 +106,9 @@ pub struct Options {
     /// Unlink, before the calls, files of another file system that have the pipes' inode numbers.
     #[arg(long)]
     pub unlink_twins: bool,
+    /// No end of this client's stream can be read, so nobody can demand that its messages are reported.
+    #[arg(long)]
+    pub unseeable: bool,
     /// Hold an answered session open so long before it ends.
     #[arg(long, default_value_t = 0)]
     pub linger_ms: u64,
@@ -151,6 +154,7 @@ fn run_session(options: &Options, session: &str) -> Result<()> {
         set_nonblocking(client_out.as_raw_fd(), true)?;
     }
     let link = Arc::new(Link::new(client_out.as_raw_fd(), options, echo, Arc::clone(&log))?);
+    link.set_optional(options.unseeable);
     let mut client = Client { options, link, next: 1 };
     let hello = if options.early { Some(client.hello()?) } else { None };
     let mut child = start_server(options, server, session)?;
@@ -285,11 +289,11 @@ impl Client<'_> {
         let coalesce = coalesce.max(if shape.pairs() { 2 } else { 1 });
         let window = concurrency.max(coalesce);
         if one_way || self.options.cut || !shape.is_executed() {
-            self.link.set_optional(self.options.cut);
+            self.link.set_optional(self.options.cut || self.options.unseeable);
             for calls in plan.chunks(coalesce) {
                 self.link.say(0, shape, &calls.iter().map(Call::message).collect::<Vec<_>>())?;
             }
-            self.link.set_optional(false);
+            self.link.set_optional(self.options.unseeable);
             return Ok(());
         }
         if let Some((after, victim)) = self.victim(child) {

@@ -49,6 +49,9 @@ pub struct Options {
     /// The marks of odd messages must be right too.
     #[arg(long)]
     marks: bool,
+    /// Do not ask who received a message: it may be reported before anybody has read it.
+    #[arg(long)]
+    any_receiver: bool,
     /// Keep the logs in this directory.
     #[arg(long)]
     keep: Option<PathBuf>,
@@ -58,6 +61,12 @@ pub struct Options {
     /// The sensor writes its messages (stderr) here; else to this program's stderr.
     #[arg(long)]
     sensor_log: Option<PathBuf>,
+}
+
+impl Options {
+    fn strictness(&self) -> compare::Options {
+        compare::Options { check_marks: self.marks, check_receiver: !self.any_receiver, ..compare::Options::default() }
+    }
 }
 
 /// How long the sensor may take to start, and an event to arrive.
@@ -183,7 +192,7 @@ impl<'a> Harness<'a> {
         let verdict = match trouble {
             Some(run::Trouble::Skipped(why)) => Verdict::Skipped(why),
             Some(run::Trouble::Failed(why)) => Verdict::Wrong(format!("the peers failed: {why}")),
-            None => self.judge(&logs, ARRIVAL * self.options.patience),
+            None => self.judge(&running.case, &logs, ARRIVAL * self.options.patience),
         };
         let seconds = start.elapsed().as_secs_f32();
         let wrong = match verdict {
@@ -205,7 +214,7 @@ impl<'a> Harness<'a> {
         Ok(())
     }
 
-    fn judge(&self, logs: &[TruthLog], limit: Duration) -> Verdict {
+    fn judge(&self, case: &Case, logs: &[TruthLog], limit: Duration) -> Verdict {
         let wrong = disagreements(logs);
         if let [first, ..] = wrong.as_slice() {
             return Verdict::Wrong(format!("the peers disagree in {} messages: {first}", wrong.len()));
@@ -228,6 +237,9 @@ impl<'a> Harness<'a> {
             (!report.is_waiting()).then_some(report)
         });
         let report = report.unwrap_or_else(|| sensor.with_events(|events| self.compare(logs, events)));
+        if case.unseeable && !sensor.told_loss(limit) {
+            return Verdict::Wrong("bytes moved where nobody can see them, and the sensor does not say so".to_owned());
+        }
         if report.is_right() { Verdict::Right(report.to_string()) } else { Verdict::Wrong(report.to_string()) }
     }
 
@@ -235,7 +247,7 @@ impl<'a> Harness<'a> {
     fn compare(&self, logs: &[TruthLog], events: &[Seen]) -> Report {
         let pids: BTreeSet<u32> = logs.iter().map(|log| log.pid).collect();
         let events: Vec<Seen> = events.iter().filter(|event| is_of(event, &pids)).cloned().collect();
-        compare::compare(logs, &events, &compare::Options { check_marks: self.options.marks, ..compare::Options::default() })
+        compare::compare(logs, &events, &self.options.strictness())
     }
 
     /// Stops the sensor, looks for what came too late or too much, and tells the outcome.

@@ -36,6 +36,9 @@ pub struct Options {
     /// A value is one line, as for strict servers: for lines that may be cut short.
     #[arg(long)]
     pub strict_lines: bool,
+    /// No end of this server's stream can be read, so nobody can demand that its messages are reported.
+    #[arg(long)]
+    pub unseeable: bool,
     /// Run on this processor.
     #[arg(long)]
     pub processor: Option<usize>,
@@ -78,9 +81,11 @@ impl Server {
             set_nonblocking(options.input, true)?;
             set_nonblocking(options.output, true)?;
         }
+        let speaker = Speaker::new(options.output, &options.wire, 1, Arc::clone(&log))?;
+        speaker.set_optional(options.unseeable);
         Ok(Self {
             inlet: Inlet::new(options.input, &options.wire)?,
-            speaker: Arc::new(Speaker::new(options.output, &options.wire, 1, Arc::clone(&log))?),
+            speaker: Arc::new(speaker),
             log,
             splitter: if options.strict_lines { Splitter::strict() } else { Splitter::default() },
             options: options.clone(),

@@ -3,7 +3,7 @@
 use crate::table::Row;
 use anyhow::Context as _;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-use sensor_user::bpf::{Counters, Options, Programs, records};
+use sensor_user::bpf::{Counters, Draining, Options, Programs, records};
 use std::{
     io::{ErrorKind, PipeReader, PipeWriter, Read as _, Write as _},
     sync::{
@@ -28,7 +28,7 @@ pub fn rows(_ci: bool) -> anyhow::Result<Vec<Row>> {
         Programs::load(Options::default()).context("the rows for big messages need root and a kernel that can capture")?;
     let counters = programs.take_counters()?;
     let stop = Arc::new(AtomicBool::new(false));
-    let (batches, give_back, drain) = programs.take_ring()?.start(Arc::clone(&stop))?;
+    let Draining { batches, give_back, thread: drain, .. } = programs.take_ring()?.start(Arc::clone(&stop))?;
     let mut hook = programs.into_hook(Options::default())?;
     hook.attach()?;
     let taken = AtomicU64::new(0);

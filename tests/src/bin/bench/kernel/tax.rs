@@ -3,7 +3,7 @@
 use crate::table::Row;
 use anyhow::Context as _;
 use sensor_ebpf::{ChunkRecord, StreamKey, VerdictKind};
-use sensor_user::bpf::{Batch, Hook, Options, Programs, Verdicts, count_time, records};
+use sensor_user::bpf::{Batch, Draining, Hook, Options, Programs, Verdicts, count_time, records};
 use std::{
     fs::File,
     io::{PipeReader, PipeWriter, Read as _, Write as _},
@@ -117,7 +117,7 @@ pub fn rows(ci: bool) -> anyhow::Result<Vec<Row>> {
     let mut programs = Programs::load(options).context("the tax rows need root and a kernel that can capture")?;
     let mut verdicts = programs.take_verdicts()?;
     let stop = Arc::new(AtomicBool::new(false));
-    let (batches, give_back, drain) = programs.take_ring()?.start(Arc::clone(&stop))?;
+    let Draining { batches, give_back, thread: drain, .. } = programs.take_ring()?.start(Arc::clone(&stop))?;
     let mut capture = programs.into_hook(options)?;
     let mut empty = Hook::empty()?;
 

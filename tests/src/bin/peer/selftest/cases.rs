@@ -18,11 +18,13 @@ pub struct Case {
     /// Started before the sensor, and held at a gate until it is ready.
     pub late: bool,
     pub exit: Exit,
+    /// No end of the streams can be read. The sensor must say that bytes moved unseen.
+    pub unseeable: bool,
 }
 
 impl Case {
     fn new(name: &str, description: &str, command: &str) -> Self {
-        Self { name: name.to_owned(), description: description.to_owned(), commands: vec![words(command)], late: false, exit: Exit::Ok }
+        Self { name: name.to_owned(), description: description.to_owned(), commands: vec![words(command)], late: false, exit: Exit::Ok, unseeable: false }
     }
 
     fn client(name: &str, description: &str, client: &str, server: &str) -> Self {
@@ -37,6 +39,10 @@ impl Case {
         Self { exit: Exit::Killed, ..self }
     }
 
+    fn unseeable(self) -> Self {
+        Self { unseeable: true, ..self }
+    }
+
     fn times(mut self, count: usize) -> Self {
         self.commands = vec![self.commands.concat(); count];
         self
@@ -47,14 +53,16 @@ fn words(text: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
 
-/// Transport, and the calls of client and server: (transport, client writes, client reads, server writes, server reads).
+/// Transport, and the calls of client and server: (transport, client writes, client reads, server writes, server reads). No stream has calls without a
+/// buffer at both ends: those bytes nobody can see (see `unseeable`).
 const MATRIX: &[(&str, &str, &str, &str, &str)] = &[
     ("pipe", "write", "read", "write", "read"),
     ("pipe", "writev", "readv", "pwritev2", "preadv2"),
     ("pipe", "pwritev", "preadv2", "writev", "readv"),
-    ("pipe", "splice", "read", "write", "splice"),
+    ("pipe", "splice", "splice", "write", "read"),
+    ("pipe", "write", "splice", "write", "splice"),
     ("pipe", "vmsplice", "read", "sendfile", "read"),
-    ("pipe", "tee", "splice", "splice", "splice"),
+    ("pipe", "tee", "read", "splice", "readv"),
     ("pipe", "io_uring", "io_uring", "io_uring_writev", "io_uring_fixed"),
     ("pipe", "io_uring_sqpoll", "read", "io_uring_fixed", "read"),
     ("pipe", "int80_write", "int80_read", "int80_writev", "int80_readv"),
@@ -62,7 +70,8 @@ const MATRIX: &[(&str, &str, &str, &str, &str)] = &[
     ("socketpair", "write", "read", "writev", "read"),
     ("socketpair", "sendto", "recvfrom", "write", "read"),
     ("socketpair", "sendmsg", "recvmsg", "sendmmsg", "recvmmsg"),
-    ("socketpair", "splice", "splice", "vmsplice", "read"),
+    ("socketpair", "splice", "read", "vmsplice", "read"),
+    ("socketpair", "write", "splice", "write", "splice"),
     ("socketpair", "sendfile", "peek_then_read", "sendto", "peek_then_read"),
     ("socketpair", "io_uring_send", "io_uring_recv", "io_uring_sendmsg", "io_uring"),
     ("socketpair", "int80_socketcall", "int80_read", "int80_write", "int80_readv"),
@@ -74,7 +83,8 @@ const MATRIX: &[(&str, &str, &str, &str, &str)] = &[
     ("pty", "io_uring", "read", "write", "io_uring"),
     ("tcp4", "write", "read", "sendto", "recvfrom"),
     ("tcp4", "sendmsg", "recvmsg", "sendmmsg", "recvmmsg"),
-    ("tcp4", "sendfile", "peek_then_read", "splice", "splice"),
+    ("tcp4", "sendfile", "peek_then_read", "splice", "read"),
+    ("tcp4", "write", "splice", "sendto", "splice"),
     ("tcp4", "io_uring_send_zc", "io_uring_recv", "io_uring_sendmsg", "io_uring"),
     ("tcp4", "int80_socketcall", "int80_read", "vmsplice", "read"),
     ("tcp6", "writev", "readv", "write", "read"),
@@ -137,6 +147,8 @@ fn shapes_of_use() -> Vec<Case> {
         Case::client("kill-client", "the client does", "--tool echo --kill-self-after 5", "peer server").killed(),
         Case::client("kill-server-sockets", "the server does, on a socket pair", "--transport socketpair --tool echo --kill-server-after 5", "peer server"),
         Case::client("kill-client-tcp", "the client does, on TCP", "--transport tcp4 --tool echo --kill-self-after 5", "peer server").killed(),
+        Case::client("unseeable-splice", "splice at both ends of both pipes", "--unseeable --write-with splice --read-with splice", "peer server --unseeable --write-with splice --read-with splice").unseeable(),
+        Case::client("unseeable-trunc", "sendfile at one end, MSG_TRUNC at the other", "--unseeable --transport tcp4 --one-way --write-with sendfile", "peer server --read-with trunc").unseeable(),
         Case::client("late", "idle when the sensor attaches", "", "peer server").late(),
         Case::client("late-sockets", "idle on a socket pair when the sensor attaches", "--transport socketpair", "peer server").late(),
         Case::client("late-tcp", "idle on TCP when the sensor attaches", "--transport tcp4", "peer server").late(),

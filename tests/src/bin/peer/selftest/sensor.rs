@@ -19,7 +19,7 @@ struct Said {
     events: Vec<Seen>,
     /// Lines that are no events, and other trouble.
     trouble: Vec<String>,
-    /// The last `sensor` event that tells a loss.
+    /// The last `sensor` event that tells a loss or a blind spot.
     loss: Option<Value>,
 }
 
@@ -94,6 +94,11 @@ impl Sensor {
         }
     }
 
+    /// Whether the sensor has told, or tells within this time, that something was lost or cannot be seen.
+    pub fn told_loss(&self, limit: Duration) -> bool {
+        self.wait(limit, |said| said.loss.as_ref().map(|_| true)).unwrap_or(false)
+    }
+
     /// Shows all events so far.
     pub fn with_events<T>(&self, show: impl FnOnce(&[Seen]) -> T) -> T {
         show(&self.shared.lock().events)
@@ -144,8 +149,10 @@ fn read(stdout: ChildStdout, shared: &Shared) {
         }
         if let Some(sensor) = sensor {
             said.ready |= sensor.get("state").and_then(Value::as_str).is_some_and(|state| state.ends_with("READY"));
-            let loss = sensor.get("loss").filter(|loss| tells_loss(loss));
-            said.loss = loss.cloned().or(said.loss.take());
+            let blind = sensor.get("blindSpots").and_then(Value::as_array).is_some_and(|spots| !spots.is_empty());
+            if blind || sensor.get("loss").is_some_and(tells_loss) {
+                said.loss = Some(sensor.clone());
+            }
         }
         drop(said);
         shared.changed.notify_all();
