@@ -190,6 +190,8 @@ fn assert_same(value: Value<'_>, strict: &serde_json::Value) {
                 assert_eq!(value.as_i64(), number.as_i64());
             } else if value.raw().len() < 15
                 && let Some(double) = number.as_f64()
+                // A double forgets what is very small.
+                && double != 0.0
             {
                 let whole = double.fract() == 0.0 && double.abs() < 9e15;
                 assert_eq!(value.as_i64().filter(|_| double.abs() < 9e15), whole.then_some(double as i64));

@@ -9,11 +9,11 @@ use std::process::{Command, ExitCode};
 use crate::ebpf::{self, Object, toolchain::Toolchain};
 use crate::kernels;
 use crate::lint;
-use crate::privilege::{as_root, can_be_root_unattended};
+use crate::privilege::{can_be_root_unattended, is_root};
 use crate::process::{Output, run as run_command, stream};
 use crate::report::{Counts, Report};
 use crate::setup::{self, Group};
-use crate::workspace::{END_TO_END_PACKAGE, SENSOR_BIN, SENSOR_PACKAGE, Workspace};
+use crate::workspace::{Arch, END_TO_END_PACKAGE, SENSOR_BIN, SENSOR_PACKAGE, Workspace};
 
 /// End-to-end tests that run side by side. Each drives real processes and a sensor of its own; more than this on a small machine
 /// makes them wait for each other, not faster.
@@ -110,30 +110,28 @@ fn unit_tests(workspace: &Workspace, report: &mut Report, object: &Object) {
     });
 }
 
-/// Builds as whoever we are, runs as root: so that root owns nothing in the target folder of a developer who uses sudo.
+/// Builds as whoever we are and runs only the test programs as root, so that root owns nothing in a developer's target folder.
 fn end_to_end(workspace: &Workspace, object: &Object, counts: &mut Counts) -> Result<()> {
     let mut agent = workspace.cargo();
     agent.args(["build", "--package", SENSOR_PACKAGE, "--bin", SENSOR_BIN]);
     object.embed_for_host(&mut agent)?;
     run_command(&mut agent).context("building the agent under test")?;
 
-    let mut build = workspace.cargo();
-    build.args(["test", "--package", END_TO_END_PACKAGE, "--no-run"]);
-    object.embed_for_host(&mut build)?;
-    run_command(&mut build).context("building the end-to-end tests")?;
-
-    let cargo = workspace.cargo();
-    let mut command = as_root(
-        cargo.get_program(),
-        "load kernel programs in the end-to-end tests",
-    )?;
+    let mut command = workspace.cargo();
     command
-        .current_dir(&workspace.root)
-        .env("CARGO_TARGET_DIR", &workspace.target)
         .env(SENSOR_BINARY_VARIABLE, workspace.built("debug", SENSOR_BIN))
         .args(["test", "--package", END_TO_END_PACKAGE, "--no-fail-fast"])
         .args(["--", "--test-threads", END_TO_END_THREADS]);
     object.embed_for_host(&mut command)?;
+    if !is_root()
+        && let Some(arch) = Arch::host()
+    {
+        let target = arch.target().replace('-', "_").to_uppercase();
+        command.env(
+            format!("CARGO_TARGET_{target}_RUNNER"),
+            "sudo --preserve-env",
+        );
+    }
     cargo_test(&mut command, counts)
 }
 

@@ -29,8 +29,8 @@ pub enum Content {
         meta: Meta,
         /// Its bytes.
         bytes: Box<[u8]>,
-        /// True where it answers a request.
-        is_answer: bool,
+        /// Its id as a number, if it is a request.
+        request: Option<u64>,
     },
     /// Bytes are missing here.
     Gap {

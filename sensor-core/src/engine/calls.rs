@@ -4,9 +4,9 @@
 //! answers are no end: `input_required` (its retry, another request, goes on) and a task (its result comes later, on
 //! `tasks/result`, inside `tasks/get`, or in a notification).
 
-use super::core::Core;
+use super::core::{Core, Scratch};
 use super::exchange::Exchange;
-use super::process::{Peers, Read};
+use super::process::{Peers, Read, part_of};
 use crate::event::{Body, CallState, Marks, Sink, ToolCall};
 use crate::input::Time;
 use crate::json::{Kind, Value};
@@ -24,6 +24,8 @@ struct Turn<'a> {
     bytes: u64,
     marks: Marks,
     reason: &'a str,
+    /// The message, where its body is its bytes.
+    verbatim: Option<Value<'a>>,
 }
 
 impl<'a> Turn<'a> {
@@ -37,6 +39,7 @@ impl<'a> Turn<'a> {
             bytes: read.meta.size,
             marks: read.marks,
             reason: "",
+            verbatim: read.is_verbatim.then_some(read.message.whole),
         }
     }
 }
@@ -204,7 +207,7 @@ impl Core {
                 };
                 let peers = (exchange.client, exchange.server);
                 let (state, marks) = (CallState::Abandoned, Marks::default());
-                let turn = Turn { state, time, peers, result: None, error: None, bytes: 0, marks, reason: said };
+                let turn = Turn { state, time, peers, result: None, error: None, bytes: 0, marks, reason: said, verbatim: None };
                 self.turn(node, &turn, sink);
             }
         }
@@ -216,17 +219,23 @@ impl Core {
         let Self { sessions, exchanges, redactor, scratch, emitter, counters, config, .. } = self;
         let Some(exchange) = exchanges.get(node) else { return };
         let Some(record) = sessions.get_mut(exchange.session) else { return };
-        scratch.result.clear();
+        let Scratch { body, result, .. } = scratch;
+        result.clear();
         let mut tool_call = call(exchange, turn);
+        let mut text = "";
         if config.level != Level::None
             && let Some(value) = turn.result.or(turn.error)
         {
-            tool_call.truncated |= redactor.value(value, config.body_limit, &mut scratch.result).truncated;
+            let part = turn.verbatim.and_then(|whole| part_of(body, whole, value));
+            text = part.unwrap_or_else(|| {
+                tool_call.truncated |= redactor.value(value, config.body_limit, result).truncated;
+                result
+            });
         }
         if turn.error.is_some() {
-            tool_call.error = &scratch.result;
+            tool_call.error = text;
         } else {
-            tool_call.result = &scratch.result;
+            tool_call.result = text;
         }
         let is_error = turn.result.and_then(|result| result.get("isError")).and_then(Value::as_bool);
         tool_call.is_error = is_error == Some(true);

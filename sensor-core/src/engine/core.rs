@@ -167,6 +167,13 @@ impl Core {
         self.known(&reverse).map(|(slot, _)| slot)
     }
 
+    /// Takes the epoch of a stream whose users were known before the kernel counted it.
+    pub fn adopt(&mut self, slot: u32, epoch: Time) {
+        if let Some(stream) = self.streams.get_mut(slot) {
+            stream.epoch = epoch;
+        }
+    }
+
     /// Position of the first byte of a stream that was seen.
     pub fn first_offset(&self, slot: u32) -> u64 {
         self.streams.get(slot).and_then(|stream| stream.first_offset).unwrap_or(0)

@@ -1,7 +1,9 @@
 //! Gives messages out in order, and no sooner than their peers are known.
 //!
 //! A new session holds its messages back until both peers are known and, on a pipe, until its answers' stream is found; not
-//! longer than [`HOLD`], or [`HOLD_UNANSWERED`] where a process reads and says nothing, nor beyond [`HOLD_BYTES`].
+//! longer than [`HOLD`] (a peer that may be on another host) or [`HOLD_LOCAL`], nor beyond [`HOLD_BYTES`]. Where several
+//! processes take turns at reading, each message waits until it shows whose turn it was, by the reader's call or by its
+//! answer, not longer than [`HOLD_TURN`]. Bias: the first message that a new one of them reads still goes to the one before.
 //!
 //! No client writes other text between its requests, but many protocols and files hold MCP's text on lines of their own (a
 //! Redis value, a mail, a transcript). A session whose client's side has other text beside its messages is therefore given
@@ -14,6 +16,7 @@
 use super::backlog::{Content, Meta, Waiting};
 use super::core::Core;
 use super::session::{Language, Phase, Record, reverse, side};
+use super::stream::Stream;
 use crate::event::{Body, Gap, MessageDirection, MessageType, Sink};
 use crate::input::{LossReasons, ProcessId, Time};
 use crate::json::Kind;
@@ -23,11 +26,13 @@ use crate::mcp::facts;
 use crate::mcp::id::Id;
 use crate::mcp::message::Message;
 
-/// Record time for which the peers of a session's first messages are waited for.
+/// Record time for which the peers of a session's first messages are waited for where one may be on another host.
 pub const HOLD: Time = 2_000_000_000;
-/// Record time for which the answers of a session on pipes are waited for, once somebody reads the requests. What reads
-/// and does not answer for so long may be a slow server, or a viewer of a log: it is reported, for recall goes first.
-pub const HOLD_UNANSWERED: Time = 5_000_000_000;
+/// Record time for which the peers and the answers of a session on pipes or a Unix socket are waited for. What is not read
+/// or not answered for so long may be a slow server, or a viewer of a log: it is reported, for recall goes first.
+pub const HOLD_LOCAL: Time = 5_000_000_000;
+/// Record time for which it is waited whose turn it was to read.
+pub const HOLD_TURN: Time = 100_000_000;
 /// Bytes that a session holds back.
 pub const HOLD_BYTES: usize = 1024 * 1024;
 /// Record time for which it is waited whether a session's bytes are relayed ones.
@@ -67,7 +72,12 @@ impl Core {
         }
         let Some(record) = self.sessions.get(session) else { return };
         let whence = Whence { session, slot, direction };
-        if record.phase == Phase::Open && self.streams.get(slot).is_some_and(|stream| stream.backlog.is_empty()) {
+        let is_open = record.phase == Phase::Open;
+        if is_open && message.is_answer() && self.waits(session, reverse(direction)) {
+            self.answer_shows_reader(whence, &meta, message, sink);
+        }
+        let goes_on = |stream: &Stream| stream.backlog.is_empty() && !stream.readers.is_open_at(meta.start);
+        if is_open && self.streams.get(slot).is_some_and(goes_on) {
             let answered = self.answered(whence, message);
             if !self.is_early(whence, message, answered) {
                 self.process(whence, meta, message, answered, sink);
@@ -78,7 +88,7 @@ impl Core {
             }
         }
         let lacks_side = self.sessions.get(session).is_some_and(|record| record.holds() && record.sides.contains(&None));
-        self.keep(slot, meta, message.whole.raw(), message.is_answer());
+        self.keep(slot, meta, message);
         self.is_due(session);
         if lacks_side {
             if let Some(stream) = self.streams.get_mut(slot) {
@@ -90,6 +100,25 @@ impl Core {
             self.look_for_partner(session, slot, sink);
         }
         self.pump(session, sink);
+    }
+
+    /// An answer tells who read its request, where that waits because several processes take turns at reading.
+    fn answer_shows_reader(&mut self, whence: Whence, meta: &Meta, message: &Message<'_>, sink: &mut dyn Sink) {
+        let Some(id) = message.id.map(|id| Id::new(id, self.keyed).hash()) else { return };
+        let Some(writer) = self.streams.get(whence.slot).and_then(|stream| stream.writers.at(meta.start)) else { return };
+        let asking = self.sessions.get(whence.session).and_then(|record| *record.sides.get(side(reverse(whence.direction)))?);
+        let Some(stream) = asking.and_then(|slot| self.streams.get_mut(slot)) else { return };
+        let start = stream.backlog.iter().find_map(|item| match &item.content {
+            Content::Message { meta, request, .. } if *request == Some(id) => Some(meta.start),
+            _ => None,
+        });
+        let Some(start) = start else { return };
+        if stream.readers.iter().any(|reader| reader == writer) {
+            stream.readers.learn(writer, start, 1);
+        } else {
+            stream.readers.settle(start + 1);
+        }
+        self.pump(whence.session, sink);
     }
 
     /// Takes the request that a message answers out of the table.
@@ -186,11 +215,9 @@ impl Core {
             return false;
         }
         let lacks_side = record.sides.contains(&None) && streams.clone().any(|stream| stream.is_one_way());
-        match (client.is_some() && server.is_some(), lacks_side) {
-            (true, false) => true,
-            (true, true) => waited >= HOLD_UNANSWERED,
-            (false, _) => waited >= HOLD,
-        }
+        let is_local = streams.clone().any(|stream| stream.is_one_way());
+        let is_whole = client.is_some() && server.is_some() && !lacks_side;
+        is_whole || waited >= if is_local { HOLD_LOCAL } else { HOLD }
     }
 
     /// Gives out what can be given out.
@@ -271,13 +298,17 @@ impl Core {
     /// Gives out one that waited; gives it back where it has to wait on.
     fn give_one(&mut self, whence: Whence, item: Waiting, all: bool, sink: &mut dyn Sink) -> Option<Waiting> {
         let Waiting { order, content } = item;
-        let (meta, bytes, is_answer) = match content {
+        let (meta, bytes, request) = match content {
             Content::Gap { time, bytes, reasons } => {
                 self.give_gap(whence.session, whence.direction, time, bytes, reasons, sink);
                 return None;
             }
-            Content::Message { meta, bytes, is_answer } => (meta, bytes, is_answer),
+            Content::Message { meta, bytes, request } => (meta, bytes, request),
         };
+        let is_open = self.streams.get(whence.slot).is_some_and(|stream| stream.readers.is_open_at(meta.start));
+        if is_open && !all && meta.time.saturating_add(HOLD_TURN) > self.now {
+            return Some(Waiting { order, content: Content::Message { meta, bytes, request } });
+        }
         let mut tape = std::mem::take(&mut self.replay);
         let parsed = tape.parse(&bytes).is_ok();
         let message = tape.root(&bytes).filter(|_| parsed).and_then(Message::read);
@@ -297,7 +328,7 @@ impl Core {
             self.counters.messages_foreign += 1;
         }
         self.replay = tape;
-        back.then_some(Waiting { order, content: Content::Message { meta, bytes, is_answer } })
+        back.then_some(Waiting { order, content: Content::Message { meta, bytes, request } })
     }
 
     /// Tells of missing bytes.

@@ -5,7 +5,7 @@ use super::core::Core;
 use super::session::{Language, Record, direction_of, side};
 use super::stream::State;
 use super::track::short;
-use crate::event::{Marks, MessageDirection, Sink};
+use crate::event::{Marks, MessageDirection, MessageType, Sink};
 use crate::input::{End, LossReasons, ProcessId, Verdict};
 use crate::json::{Kind, Value};
 use crate::mcp::Role;
@@ -13,6 +13,7 @@ use crate::mcp::classify::{Decision, Reason};
 use crate::mcp::evidence::{Evidence, agent_client_sender, weigh};
 use crate::mcp::id::Id;
 use crate::mcp::message::Message;
+use crate::mcp::method;
 use crate::wire::ndjson::Frame;
 
 /// Bytes of messages that a stream keeps until it is known.
@@ -24,13 +25,18 @@ const SUSPECT_BYTES: usize = 1024 * 1024;
 const SUSPECT_MESSAGES: usize = 512;
 
 impl Core {
-    /// A process used an end of a stream, from this position on.
+    /// A process used an end of a stream, at this position and so many bytes behind it.
     #[inline]
-    pub fn used(&mut self, slot: u32, end: End, process: ProcessId, offset: u64, sink: &mut dyn Sink) {
+    pub fn used(&mut self, slot: u32, end: End, process: ProcessId, (offset, bytes): (u64, u64), sink: &mut dyn Sink) {
         let now = self.now;
         let Some(stream) = self.streams.get_mut(slot) else { return };
         stream.last_time = now;
-        if !stream.users_mut(end).learn(process, offset) {
+        if !stream.users_mut(end).learn(process, offset, bytes) {
+            if !stream.backlog.is_empty()
+                && let State::Bound(session, _) = stream.state
+            {
+                self.pump(session, sink);
+            }
             return;
         }
         stream.dead_since = None;
@@ -110,12 +116,37 @@ impl Core {
         self.counters.messages_read += 1;
         match stream.state {
             State::Ignored(_) => self.counters.messages_foreign += 1,
+            State::Bound(session, direction) if stream.dead_since.is_some() && begins_anew(&message, direction) => {
+                self.begin_anew(session, slot, start, sink);
+                self.candidate(slot, value, &message, marks, start, sink);
+            }
             State::Bound(session, direction) => {
                 let meta = self.meta(value, marks, start);
                 self.note(slot, &message, &meta);
                 self.arrive(session, direction, slot, meta, &message, sink);
             }
             State::Candidate => self.candidate(slot, value, &message, marks, start, sink),
+        }
+    }
+
+    /// A session's stream, one of whose ends had no living process, begins another session: the address of a socket is in
+    /// use again, and the kernel has not noticed.
+    fn begin_anew(&mut self, session: u32, slot: u32, start: u64, sink: &mut dyn Sink) {
+        let sides = self.sessions.get(session).map_or([None; 2], |record| record.sides);
+        self.end_session(session, super::sweep::CLOSED, sink);
+        for side in sides.into_iter().flatten() {
+            let Some(stream) = self.streams.get_mut(side) else { continue };
+            stream.classifier = Default::default();
+            self.tracks -= usize::from(stream.track.take().is_some());
+            (stream.dead_since, stream.attempts) = (None, 0);
+            for (end, writes) in [(End::Writer, true), (End::Reader, false)] {
+                for process in stream.users_mut(end).forget_dead() {
+                    self.uses.remove(&(process, side, writes));
+                }
+            }
+        }
+        if let Some(stream) = self.streams.get_mut(slot) {
+            stream.first_offset = Some(start);
         }
     }
 
@@ -132,7 +163,7 @@ impl Core {
         if stream.classifier.rpc() > 0 {
             self.note(slot, message, &meta);
         }
-        self.keep(slot, meta, value.raw(), message.is_answer());
+        self.keep(slot, meta, message);
         self.judge(slot, Some(message), sink);
         self.limit_candidate(slot);
     }
@@ -171,9 +202,10 @@ impl Core {
     }
 
     /// Keeps a message until it can be given out.
-    pub fn keep(&mut self, slot: u32, meta: Meta, bytes: &[u8], is_answer: bool) {
+    pub fn keep(&mut self, slot: u32, meta: Meta, message: &Message<'_>) {
         self.order += 1;
-        let item = Waiting { order: self.order, content: Content::Message { meta, bytes: bytes.into(), is_answer } };
+        let request = message.id.filter(|_| message.kind == MessageType::Request).map(|id| Id::new(id, self.keyed).hash());
+        let item = Waiting { order: self.order, content: Content::Message { meta, bytes: message.whole.raw().into(), request } };
         self.counters.messages_waiting += 1;
         self.push(slot, item);
     }
@@ -341,4 +373,11 @@ impl Core {
             State::Candidate | State::Ignored(_) => None,
         }
     }
+}
+
+/// True for a message that begins a session, or that cannot go this way in the one that there is.
+fn begins_anew(message: &Message<'_>, direction: MessageDirection) -> bool {
+    let opens = matches!(message.method.as_ref(), "initialize" | "server/discover");
+    let sender = method::lookup(&message.method).filter(|_| !message.is_answer()).and_then(|row| row.sender);
+    opens || sender.is_some_and(|role| direction_of(role) != direction)
 }

@@ -90,7 +90,7 @@ impl Engine {
         self.core.counters.bytes += chunk.bytes.len() as u64;
         self.advance(chunk.time, sink);
         let Some(slot) = self.admit(chunk.stream, chunk.epoch, sink) else { return };
-        self.core.used(slot, chunk.end, chunk.process, chunk.offset, sink);
+        self.core.used(slot, chunk.end, chunk.process, (chunk.offset, chunk.bytes.len() as u64), sink);
         if !chunk.bytes.is_empty() {
             self.core.probed(slot, chunk.offset, sink);
         }
@@ -119,7 +119,7 @@ impl Engine {
         self.core.counters.touches += 1;
         self.advance(touch.time, sink);
         let Some(slot) = self.admit(touch.stream, touch.epoch, sink) else { return };
-        self.core.used(slot, touch.end, touch.process, touch.offset, sink);
+        self.core.used(slot, touch.end, touch.process, (touch.offset, touch.moved), sink);
         self.drain(sink);
     }
 
@@ -179,9 +179,15 @@ impl Engine {
     }
 
     /// The stream of a key, begun if it is new. `None` for news of a stream that another has replaced.
+    ///
+    /// Epoch 0 stands for whichever the stream has or will have: who holds it was found out before the kernel counted it.
     fn admit(&mut self, key: StreamKey, epoch: Time, sink: &mut dyn Sink) -> Option<u32> {
         match self.core.known(&key) {
-            Some((slot, known)) if known == epoch => return Some(slot),
+            Some((slot, known)) if known == epoch || epoch == 0 => return Some(slot),
+            Some((slot, 0)) => {
+                self.core.adopt(slot, epoch);
+                return Some(slot);
+            }
             Some((_, known)) if known > epoch => {
                 self.core.counters.stale += 1;
                 return None;

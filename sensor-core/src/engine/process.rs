@@ -53,6 +53,16 @@ pub struct Read<'m, 'a> {
     pub exchange: Option<u32>,
     /// The exchange that it belongs to otherwise.
     pub related: Option<u32>,
+    /// True where its redacted body is cut.
+    pub truncated: bool,
+    /// True where its redacted body is its bytes: then so are its parts, and need not be redacted again.
+    pub is_verbatim: bool,
+}
+
+/// The text of a part of a message, where the message's body is its very bytes.
+pub fn part_of<'b>(body: &'b str, whole: Value<'_>, part: Value<'_>) -> Option<&'b str> {
+    let (whole, part) = (whole.span(), part.span());
+    body.get(part.start.checked_sub(whole.start)?..part.end.checked_sub(whole.start)?)
 }
 
 impl Core {
@@ -116,7 +126,10 @@ impl Core {
             marks: meta.marks.union(message.marks),
             exchange: answered,
             related: None,
+            truncated: false,
+            is_verbatim: false,
         };
+        self.redact(&mut read);
         self.learn(&read);
         match message.kind {
             MessageType::Request => {
@@ -176,6 +189,17 @@ impl Core {
         }
     }
 
+    /// Writes the message's body, as far as it may leave.
+    fn redact(&mut self, read: &mut Read<'_, '_>) {
+        let Self { redactor, scratch, config, .. } = self;
+        scratch.body.clear();
+        if config.level != Level::None {
+            let redacted = redactor.value(read.message.whole, config.body_limit, &mut scratch.body);
+            read.truncated = redacted.truncated;
+            read.is_verbatim = scratch.body.as_bytes() == read.message.whole.raw();
+        }
+    }
+
     /// Begins the exchange of a request, and finds the one that it retries.
     fn begin_exchange(&mut self, read: &mut Read<'_, '_>) {
         let Some(id) = &read.id else { return };
@@ -219,8 +243,13 @@ impl Core {
             && self.config.level != Level::None
             && let Some(arguments) = read.params.arguments
         {
-            let redacted = self.redactor.value(arguments, self.config.body_limit, &mut exchange.arguments);
-            exchange.truncated = redacted.truncated;
+            let part = part_of(&self.scratch.body, read.message.whole, arguments).filter(|_| read.is_verbatim);
+            if let Some(part) = part {
+                exchange.arguments.push_str(part);
+            } else {
+                let redacted = self.redactor.value(arguments, self.config.body_limit, &mut exchange.arguments);
+                exchange.truncated = redacted.truncated;
+            }
         }
         self.exchanges.measure(node);
     }
@@ -252,7 +281,7 @@ impl Core {
 
     /// Gives out the message's event.
     fn give(&mut self, read: &Read<'_, '_>, sink: &mut dyn Sink) {
-        let Self { sessions, exchanges, redactor, scratch, emitter, counters, config, .. } = self;
+        let Self { sessions, exchanges, redactor, scratch, emitter, counters, .. } = self;
         let Some(record) = sessions.get_mut(read.session) else { return };
         let message = read.message;
         let request = read.exchange.and_then(|node| exchanges.get(node));
@@ -272,11 +301,6 @@ impl Core {
         {
             task_id = Cow::Borrowed(&request.target);
         }
-        scratch.body.clear();
-        let mut truncated = false;
-        if config.level != Level::None {
-            truncated = redactor.value(message.whole, config.body_limit, &mut scratch.body).truncated;
-        }
         counters.messages_given += 1;
         let body = Body::Message(event::Message {
             direction: read.direction,
@@ -287,7 +311,7 @@ impl Core {
             size: read.meta.size,
             sha256: read.meta.sha256,
             body: &scratch.body,
-            truncated,
+            truncated: read.truncated,
             marks: read.marks,
             task_id: cut(&task_id, TARGET),
             related_request_id: related_id,

@@ -18,11 +18,16 @@ pub struct Users {
     history: Vec<(u64, ProcessId)>,
     /// Every process that used it, and whether it lives.
     known: Vec<(ProcessId, bool)>,
+    /// Up to this position it is known who used it.
+    known_until: u64,
+    /// True where several living processes use it.
+    several: bool,
 }
 
 impl Users {
-    /// Learns that a process uses the end from this position on. True where the process is new to it.
-    pub fn learn(&mut self, process: ProcessId, offset: u64) -> bool {
+    /// Learns that a process used the end at these positions. True where the process is new to it.
+    pub fn learn(&mut self, process: ProcessId, offset: u64, bytes: u64) -> bool {
+        self.known_until = self.known_until.max(offset.saturating_add(bytes));
         match self.history.last() {
             Some(&(from, last)) if last == process && from <= offset => return false,
             Some(&(from, _)) if from > offset => {
@@ -43,7 +48,31 @@ impl Users {
             self.known.remove(oldest_dead);
         }
         self.known.push((process, true));
+        self.count();
         true
+    }
+
+    fn count(&mut self) {
+        self.several = self.known.iter().filter(|&&(_, alive)| alive).count() > 1;
+    }
+
+    /// True where several processes take turns at the end, and whose turn this position is has not shown yet.
+    #[inline]
+    pub const fn is_open_at(&self, offset: u64) -> bool {
+        self.several && offset >= self.known_until
+    }
+
+    /// Takes it for known who used the end up to a position: nothing more will show.
+    pub fn settle(&mut self, offset: u64) {
+        self.known_until = self.known_until.max(offset);
+    }
+
+    /// Forgets who has ended; gives who that was.
+    pub fn forget_dead(&mut self) -> Vec<ProcessId> {
+        let dead: Vec<ProcessId> = self.known.iter().filter(|&&(_, alive)| !alive).map(|&(process, _)| process).collect();
+        self.known.retain(|&(_, alive)| alive);
+        self.history.retain(|(_, process)| !dead.contains(process));
+        dead
     }
 
     /// The process that used the end at a position, as far as known: else the nearest known one.
@@ -77,6 +106,7 @@ impl Users {
         for known in self.known.iter_mut().filter(|known| known.0 == process) {
             known.1 = false;
         }
+        self.count();
     }
 
     /// True where every process that used it has ended, and there was one.
@@ -186,12 +216,12 @@ mod tests {
     #[test]
     fn each_position_has_the_process_that_used_it_then() {
         let mut users = Users::default();
-        assert!(users.learn(process(1), 0));
-        assert!(!users.learn(process(1), 50));
-        assert!(users.learn(process(2), 100));
-        assert!(!users.learn(process(1), 200));
+        assert!(users.learn(process(1), 0, 50));
+        assert!(!users.learn(process(1), 50, 50));
+        assert!(users.learn(process(2), 100, 100));
+        assert!(!users.learn(process(1), 200, 1));
         // News that comes late finds its place.
-        assert!(users.learn(process(3), 150));
+        assert!(users.learn(process(3), 150, 50));
         let at = |offset| users.at(offset).unwrap().pid;
         assert_eq!((at(0), at(99), at(100), at(149), at(150), at(200), at(9999)), (1, 1, 2, 2, 3, 1, 1));
     }
@@ -200,7 +230,7 @@ mod tests {
     fn thousands_of_changes_and_processes_stay_small() {
         let mut users = Users::default();
         for n in 0..10_000_u32 {
-            users.learn(process(n), u64::from(n) * 10);
+            users.learn(process(n), u64::from(n) * 10, 10);
             users.bury(process(n));
         }
         assert!(users.history.len() <= HISTORY && users.known.len() <= PROCESSES);

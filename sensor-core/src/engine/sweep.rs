@@ -20,6 +20,8 @@ const GRACE_UNREAD: Time = 10_000_000_000;
 const IDLE: Time = 60_000_000_000;
 /// The same for one that has shown something of MCP.
 const IDLE_SUSPECT: Time = 600_000_000_000;
+/// The same for one that has carried no bytes yet, but whose users are known.
+const IDLE_UNUSED: Time = 3_600_000_000_000;
 
 /// Why a session ends: its processes.
 const DEAD: &str = "a process of the session ended";
@@ -143,6 +145,8 @@ impl Core {
         for (slot, stream) in self.streams.iter() {
             let patience = match stream.state {
                 State::Bound(..) => continue,
+                // Who reads it was told, and is not told again.
+                State::Candidate if stream.first_offset.is_none() => IDLE_UNUSED,
                 State::Candidate if stream.classifier.is_suspected() => IDLE_SUSPECT,
                 State::Candidate | State::Ignored(_) => IDLE,
             };

@@ -46,6 +46,11 @@ struct Facts {
 impl Facts {
     fn of(raw: &[u8]) -> Self {
         const CHUNK: usize = 64;
+        const BRACKET: u8 = 1;
+        const CONTROL: u8 = 2;
+        const BACKSLASH: u8 = 4;
+        const DIGIT: u8 = 8;
+        const E: u8 = 16;
         let mut facts = Self { control: false, backslash: false, brackets: 0, exponent: false };
         let (chunks, tail) = raw.as_chunks::<CHUNK>();
         // Spaces change nothing.
@@ -55,20 +60,19 @@ impl Facts {
         }
         let mut before = b' ';
         for chunk in chunks.iter().chain([&last]) {
-            let (mut control, mut backslash, mut brackets, mut exponent) = (0_u8, 0_u8, 0_u8, 0_u8);
-            for byte in chunk {
-                control |= u8::from(*byte < 0x20);
-                backslash |= u8::from(*byte == b'\\');
-                // `[` and `{` differ in one bit.
-                brackets += u8::from(*byte | 0x20 == b'{');
-            }
-            for (digit, letter) in chunk.iter().zip(chunk.iter().skip(1)) {
-                exponent |= u8::from(digit.wrapping_sub(b'0') < 10) & u8::from(*letter | 0x20 == b'e');
-            }
+            // What each byte is, one bit each; `[` and `{` differ in one bit of theirs, `e` and `E` too.
+            let kinds = chunk.map(|byte| {
+                let flag = |is: bool, bit: u8| if is { bit } else { 0 };
+                flag(byte < 0x20, CONTROL) | flag(byte == b'\\', BACKSLASH) | flag(byte | 0x20 == b'{', BRACKET)
+                    | flag(byte.wrapping_sub(b'0') < 10, DIGIT) | flag(byte | 0x20 == b'e', E)
+            });
+            let any = kinds.iter().fold(0, |any, kind| any | kind);
+            let brackets = kinds.iter().fold(0, |count, kind| count + (kind & BRACKET));
+            let exponent = kinds.iter().zip(kinds.iter().skip(1)).fold(0, |any, (one, two)| any | ((one << 1) & two & E));
             let [first, .., end] = chunk;
             facts.exponent |= exponent != 0 || (before.is_ascii_digit() && *first | 0x20 == b'e');
-            facts.control |= control != 0;
-            facts.backslash |= backslash != 0;
+            facts.control |= any & CONTROL != 0;
+            facts.backslash |= any & BACKSLASH != 0;
             facts.brackets += usize::from(brackets);
             before = *end;
         }

@@ -20,7 +20,7 @@ pub struct Options {
     pub check_order: bool,
     /// `method` and `requestId` of requests and notifications are right.
     pub check_fields: bool,
-    /// An odd message carries the mark that says so.
+    /// Odd messages carry the mark that says so: one of each kind at least.
     pub check_marks: bool,
     /// Events of processes that no log names count as surplus. Otherwise they are only counted, as other processes of the machine may speak MCP.
     pub strangers_are_surplus: bool,
@@ -166,6 +166,8 @@ struct Comparison {
     report: Report,
     /// Places of the messages found, by session and direction, in the order of the events.
     order: BTreeMap<(String, bool), Vec<(usize, usize)>>,
+    /// By row: whether one of its messages carries its mark.
+    marked: BTreeMap<String, bool>,
 }
 
 impl Comparison {
@@ -177,6 +179,7 @@ impl Comparison {
             pids: logs.iter().map(|log| log.pid).collect(),
             report: Report::default(),
             order: BTreeMap::new(),
+            marked: BTreeMap::new(),
         };
         for entry in logs.iter().flat_map(|log| &log.entries).filter(|entry| entry.noise) {
             this.noise.insert((entry.size, entry.sha256.clone()));
@@ -264,6 +267,10 @@ impl Comparison {
             let place = group.places.remove(0);
             self.order.entry((group.session.clone(), event.to_server)).or_default().push((number, place));
         }
+        if let Some(row) = &group.entry.odd {
+            let marks = seen::expected_marks(row);
+            *self.marked.entry(row.clone()).or_default() |= marks.is_empty() || seen::has_mark(event, marks);
+        }
         let wrong = seen::wrong_fields(&group.entry, event, &options);
         self.report.wrong_fields.extend(wrong);
         true
@@ -307,6 +314,9 @@ impl Comparison {
             }
         }
         self.report.missing.sort();
+        for (row, _) in self.marked.iter().filter(|(_, marked)| self.options.check_marks && !**marked) {
+            self.report.wrong_fields.push(format!("no message of {row:?} carries one of {:?}", seen::expected_marks(row)));
+        }
         if self.options.check_order {
             for ((session, to_server), mut places) in std::mem::take(&mut self.order) {
                 places.sort_unstable();

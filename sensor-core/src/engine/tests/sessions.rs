@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::event::{MessageDirection, SessionState, Transport};
-use crate::input::{StreamKey, Verdict};
+use crate::input::{End, StreamKey, Touch, Verdict};
+use crate::testing::Input;
 
 fn assert_whole(recorder: &Recorder, pair: &Pair, messages: usize) {
     let of_pair: Vec<_> = recorder.messages().filter(|(event, _)| event.client == Some(pair.client)).collect();
@@ -83,19 +84,21 @@ fn f29_each_message_of_preforked_workers_names_the_worker() {
     let mut pair = Pair::on_pipes(&mut world);
     pair.handshake(&mut world);
     let workers = [world.process(), world.process(), world.process()];
+    // Each is known to take its turn.
+    for worker in workers {
+        pair.server = worker;
+        pair.ask(&mut world, NOTED);
+        world.tick(200_000_000);
+    }
     for id in 1..10 {
-        let worker = workers[id as usize % 3];
-        // The worker's read is known before the request: it waited in the call.
-        world.write(&mut pair.to, pair.client, format!("{}\n", call(id, "x")).as_bytes());
-        world.read(&mut pair.to, worker);
-        let touch = world.inputs.pop().unwrap();
-        let chunk = world.inputs.pop().unwrap();
-        world.inputs.extend([touch, chunk]);
-        world.say(&mut pair.from, worker, pair.client, &result(id, "x"));
+        pair.server = workers[id as usize % 3];
+        pair.call(&mut world, id, "x");
+        // The same one again: its call tells nothing new, so its answer does.
+        pair.call(&mut world, id + 30, "x");
     }
     let recorder = outcome(world);
     let called: Vec<_> = recorder.messages().filter(|(_, message)| message.method == "tools/call").collect();
-    assert_eq!(called.len(), 18);
+    assert_eq!(called.len(), 36);
     for (event, message) in called {
         let id: usize = message.request_id.parse().unwrap();
         assert_eq!(event.server, Some(workers[id % 3]), "{message:?}");
@@ -158,6 +161,42 @@ fn f36_reused_keys_with_another_epoch_are_other_sessions() {
 }
 
 #[test]
+fn a_socket_address_in_use_again_is_another_session_even_if_the_kernel_did_not_notice() {
+    let mut world = World::default();
+    let mut first = Pair::on_socket(&mut world);
+    first.handshake(&mut world);
+    world.exit(first.client);
+    // The server of the first is the client of the next, on the same two addresses, counted on.
+    let (client, server) = (first.server, world.process());
+    let mut second = Pair { client, server, to: first.from, from: first.to };
+    second.handshake(&mut world);
+    second.call(&mut world, 1, "x");
+    let recorder = outcome(world);
+    assert!(by_session(&recorder).values().eq(&[3, 5]) || by_session(&recorder).values().eq(&[5, 3]));
+    assert_whole(&recorder, &second, 5);
+}
+
+#[test]
+fn who_holds_a_stream_since_before_the_sensor_is_its_peer() {
+    let mut world = World::default();
+    let mut pair = Pair::on_pipes(&mut world);
+    let (to, from) = (pair.to, pair.from);
+    // Told with epoch 0 before the kernel counted; the reads under way are never told.
+    for (line, end, process) in [(to, End::Reader, pair.server), (from, End::Reader, pair.client)] {
+        let touch = Touch { time: world.now, stream: line.key, epoch: 0, end, process, offset: 0, moved: 0, unseen: false };
+        world.inputs.push(Input::Touch(touch));
+    }
+    world.write(&mut pair.to, pair.client, format!("{}\n", call(9, "x")).as_bytes());
+    world.write(&mut pair.from, pair.server, format!("{}\n", result(9, "x")).as_bytes());
+    let mut run = Run::new();
+    run.feed(&mut world);
+    assert_eq!(run.recorder.messages().count(), 2);
+    let recorder = run.end(&mut world).0;
+    assert_whole(&recorder, &pair, 2);
+    assert_eq!(by_session(&recorder).len(), 1);
+}
+
+#[test]
 fn f27_an_answer_that_the_ring_gives_out_before_its_request_is_paired() {
     for make in [Pair::on_pipes, Pair::on_socket, Pair::on_two_sockets] {
         for handshake in [false, true] {
@@ -186,7 +225,7 @@ fn a_first_request_waits_for_its_reader_but_not_for_long() {
     let mut run = Run::new();
     let mut pair = Pair::on_pipes(&mut world);
     world.write(&mut pair.to, pair.client, format!("{INITIALIZE}\n").as_bytes());
-    world.tick(1_500_000_000);
+    world.tick(4_500_000_000);
     assert_eq!(run.feed(&mut world).events.len(), 0);
     assert_eq!(run.recorder.verdict_on(pair.to.key), Some(Verdict::Capture));
     world.tick(1_000_000_000);

@@ -176,7 +176,9 @@ impl Shape {
         let is_request = text.contains(r#""method":"#);
         match self {
             Self::Escaped => text.replace(r#""method":"tools/call""#, r#""\u006dethod":"tools\/c\u0061ll""#).into_bytes(),
-            Self::DupKey => with_member(message, if is_request { br#""method":"ping""# } else { br#""result":{}"# }),
+            Self::DupKey if is_request => with_member(message, br#""method":"ping""#),
+            Self::DupKey if text.contains(r#""error":"#) => with_member(message, br#""error":{}"#),
+            Self::DupKey => with_member(message, br#""result":{}"#),
             Self::Pretty => {
                 let value: Value = serde_json::from_str(&text).unwrap_or_default();
                 serde_json::to_vec_pretty(&value).unwrap_or_default()

@@ -33,7 +33,8 @@ pub fn rows(_ci: bool) -> anyhow::Result<Vec<Row>> {
     hook.attach()?;
     let taken = AtomicU64::new(0);
     let rows = std::thread::scope(|scope| -> anyhow::Result<Vec<Row>> {
-        scope.spawn(|| {
+        let taken = &taken;
+        scope.spawn(move || {
             while let Ok(batch) = batches.recv() {
                 taken.fetch_add(records(&batch).map(|(_, record)| record.len() as u64).sum(), Ordering::Relaxed);
                 if give_back.send(batch).is_err() {
@@ -42,8 +43,8 @@ pub fn rows(_ci: bool) -> anyhow::Result<Vec<Row>> {
             }
         });
         let rows = vec![
-            row("one message of 8 MiB in one write", &counters, &taken, Writer::Blocking, 1)?,
-            row("five of 8 MiB in a row, non-blocking writer", &counters, &taken, Writer::NonBlocking, 5)?,
+            row("one message of 8 MiB in one write", &counters, taken, Writer::Blocking, 1)?,
+            row("five of 8 MiB in a row, non-blocking writer", &counters, taken, Writer::NonBlocking, 5)?,
         ];
         stop.store(true, Ordering::Release);
         Ok(rows)

@@ -136,7 +136,8 @@ pub fn rows(ci: bool) -> anyhow::Result<Vec<Row>> {
     capture.detach()?;
 
     let times = std::thread::scope(|scope| -> anyhow::Result<_> {
-        let consumer = scope.spawn(|| consume(&batches, &give_back, &stop));
+        let consuming = Arc::clone(&stop);
+        let consumer = scope.spawn(move || consume(&batches, &give_back, &consuming));
         let times = alternate(&mut bench, &mut empty, &mut capture, rounds, calls);
         let kernel = kernel_side(&mut bench, &mut capture, calls * 10);
         stop.store(true, Ordering::Release);
@@ -144,7 +145,6 @@ pub fn rows(ci: bool) -> anyhow::Result<Vec<Row>> {
         Ok((times?, kernel?))
     });
     stop.store(true, Ordering::Release);
-    drop(batches);
     drain.join().expect("the drain does not panic");
     let ((empty_ns, capture_ns), (ignored_ns, captured_ns)) = times?;
     let ratio = |index: usize| capture_ns[index] / empty_ns[index];

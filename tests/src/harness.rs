@@ -1,0 +1,190 @@
+//! Runs real peers under a live sensor and holds its events against their logs.
+//!
+//! One sensor serves all tests of a test program: starting one takes longer than most tests, and a sensor on a real host
+//! watches everything at once, too. Peers are told apart by their processes.
+
+use crate::truth::{
+    TruthLog,
+    compare::{Options, Report, Seen, compare},
+};
+use serde_json::Value;
+use std::{
+    io::{BufRead as _, BufReader},
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
+    sync::{Condvar, Mutex, OnceLock, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// How long the sensor may take until it captures.
+const READY: Duration = Duration::from_secs(60);
+/// How long the events of a run may take after its end.
+const SETTLED: Duration = Duration::from_secs(20);
+/// How long a run of peers may take.
+const RUN: Duration = Duration::from_secs(300);
+
+/// What the sensor has said so far.
+#[derive(Default)]
+struct Said {
+    events: Vec<Seen>,
+    values: Vec<Value>,
+    ready: bool,
+    ended: bool,
+    trouble: Option<String>,
+}
+
+/// A sensor under test.
+pub struct Sensor {
+    said: Mutex<Said>,
+    changed: Condvar,
+}
+
+/// The sensor that all tests of this program share; started by the first that asks.
+///
+/// # Panics
+/// Where it cannot capture: the tests need root.
+pub fn sensor() -> &'static Sensor {
+    static SENSOR: OnceLock<&'static Sensor> = OnceLock::new();
+    SENSOR.get_or_init(|| Box::leak(Box::new(Sensor::new())).start())
+}
+
+/// The agent under test: `MCP_SENSOR_BIN`, or the one beside this test program.
+fn agent() -> PathBuf {
+    std::env::var_os("MCP_SENSOR_BIN").map_or_else(|| beside("mcp-sensor"), PathBuf::from)
+}
+
+/// A program of this workspace, beside the test program's folder.
+///
+/// # Panics
+/// Where the test program does not know where it is.
+#[must_use]
+pub fn beside(name: &str) -> PathBuf {
+    let me = std::env::current_exe().expect("the path of this program");
+    me.ancestors().nth(2).expect("target/PROFILE/deps/NAME").join(name)
+}
+
+/// The folder `tests`.
+#[must_use]
+pub fn tests_folder() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+impl Sensor {
+    fn new() -> Self {
+        Self { said: Mutex::default(), changed: Condvar::new() }
+    }
+
+    fn start(&'static self) -> &'static Self {
+        let mut command = Command::new(agent());
+        command
+            .args(["watch", "--json", "--messages", "--payload", "full"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit());
+        end_with_this_process(&mut command);
+        let mut child = command.spawn().expect("the agent starts: `cargo build -p sensor-user` makes it");
+        let output = child.stdout.take().expect("its output is a pipe");
+        std::thread::spawn(move || self.read(output, child));
+        let ready = self.wait(READY, |said| said.ready || said.ended);
+        assert!(ready && self.lock().ready, "the sensor cannot capture: run as root, and see `mcp-sensor check`");
+        self
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Said> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read(&self, output: ChildStdout, mut child: Child) {
+        for line in BufReader::with_capacity(1 << 20, output).split(b'\n').map_while(Result::ok) {
+            let seen = Seen::from_line(&line);
+            // What is no message is short, and tests look into it.
+            let value: Option<Value> = if matches!(seen, Ok(None)) { serde_json::from_slice(&line).ok() } else { None };
+            let mut said = self.lock();
+            match seen {
+                Ok(Some(event)) => said.events.push(event),
+                Ok(None) => {}
+                Err(error) => said.trouble = Some(format!("{error} in {}", String::from_utf8_lossy(&line))),
+            }
+            if let Some(value) = value {
+                said.ready |= value["sensor"]["state"] == "READY";
+                said.values.push(value);
+            }
+            drop(said);
+            self.changed.notify_all();
+        }
+        let _ = child.wait();
+        self.lock().ended = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits until something holds; false where it does not within the time.
+    fn wait(&self, limit: Duration, holds: impl Fn(&Said) -> bool) -> bool {
+        let deadline = Instant::now() + limit;
+        let mut said = self.lock();
+        while !holds(&said) {
+            let Some(left) = deadline.checked_duration_since(Instant::now()) else { return false };
+            said = self.changed.wait_timeout(said, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+
+    /// Waits for an event that is no single message (a tool call, a session, the sensor's own) and of which `wanted` is
+    /// true.
+    ///
+    /// # Panics
+    /// Where none comes.
+    #[must_use]
+    pub fn event(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let found = self.wait(SETTLED, |said| said.values.iter().any(&wanted));
+        assert!(found, "no event of {what}");
+        self.lock().values.iter().find(|value| wanted(value)).cloned().unwrap_or_default()
+    }
+
+    /// Compares with the logs in a folder, waiting for events that are still on their way.
+    #[must_use]
+    pub fn compare(&self, folder: &Path, options: &Options) -> Report {
+        let logs = TruthLog::read_directory(folder).expect("the peers' logs");
+        assert!(!logs.is_empty(), "the peers logged nothing in {}", folder.display());
+        self.wait(SETTLED, |said| {
+            said.trouble.is_some() || said.ended || !compare(&logs, &said.events, options).is_waiting()
+        });
+        let said = self.lock();
+        assert_eq!(said.trouble, None, "the sensor wrote a line that is no event");
+        assert!(!said.ended, "the sensor ended while it was needed");
+        compare(&logs, &said.events, options)
+    }
+}
+
+/// A child of this process ends with it, whatever ends it.
+pub fn end_with_this_process(command: &mut Command) {
+    // SAFETY: prctl is safe between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            Ok(())
+        });
+    }
+}
+
+/// Runs a command of peers, with their logs in `folder`; gives how it ended.
+///
+/// # Panics
+/// Where it does not start, or does not end within its time.
+pub fn run(command: &mut Command, folder: &Path, session: &str) -> ExitStatus {
+    command.env("TRUTH_DIR", folder).env("TRUTH_SESSION", session).stdin(Stdio::null()).stdout(Stdio::null());
+    end_with_this_process(command);
+    let mut child = command.spawn().expect("the peer starts");
+    let deadline = Instant::now() + RUN;
+    loop {
+        if let Some(status) = child.try_wait().expect("waiting for the peer") {
+            return status;
+        }
+        if Instant::now() > deadline {
+            let _ = child.kill();
+            panic!("{command:?} did not end within {RUN:?}");
+        }
+        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
+}
