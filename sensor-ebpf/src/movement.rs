@@ -40,6 +40,8 @@ pub struct Movement {
 
 /// How long a stream that was found to be no text stays ignored at least, in nanoseconds.
 const BINARY_HOLD: u64 = 20_000_000;
+/// How long one end of a new connection may be ahead of the other's `connect` or `accept`, in nanoseconds.
+const HALF_BORN: u64 = 1_000_000_000;
 /// An ignored stream is probed at one call in so many, whatever the call looks like.
 const PROBE_EVERY: u64 = 256;
 /// Bytes at the beginning of a call that are looked at.
@@ -185,7 +187,8 @@ fn state_of(key: &StreamKey, movement: &Movement, facts: &Facts) -> Option<*mut 
 
 #[inline(always)]
 fn create(key: &StreamKey, exact: bool, movement: &Movement, facts: &Facts) -> Option<*mut StreamState> {
-    let mut state = fresh(exact);
+    // SAFETY: the helper has no preconditions.
+    let mut state = fresh(exact, unsafe { bpf_ktime_get_boot_ns() });
     let writer = matches!(movement.end, End::Writer);
     if writer {
         state.writer_inode = facts.inode;
@@ -207,10 +210,9 @@ fn create(key: &StreamKey, exact: bool, movement: &Movement, facts: &Facts) -> O
 
 /// The state of a stream that begins now.
 #[inline(always)]
-pub fn fresh(exact: bool) -> StreamState {
+fn fresh(exact: bool, now: u64) -> StreamState {
     StreamState {
-        // SAFETY: the helper has no preconditions.
-        epoch: unsafe { bpf_ktime_get_boot_ns() },
+        epoch: now,
         written: 0,
         read: 0,
         unseen_until: 0,
@@ -408,28 +410,30 @@ fn touch(movement: &Movement, key: &StreamKey, epoch: u64, start: u64, who: Who,
     }
 }
 
-/// Counts a stream from its very first byte: it has just been made.
+/// Counts a stream from its very first byte: it has just been made. `certain` where nobody can have used it before this
+/// moment; else the other end may have been quicker, and what it counts stays. Both directions of an object are given
+/// the same moment `now`.
 #[inline(always)]
-pub fn born(file: u64, end: End) {
+pub fn born(file: u64, end: End, certain: bool, now: u64) {
     let mut key = StreamKey { words: [0; 5], ports: 0, kind: 0, direction: 0, padding: 0 };
     let Some(facts) = stream_of(file, end, &mut key) else { return };
     if facts.kind == ObjectKind::Tcp as u8 {
         return;
     }
-    let mut state = fresh(true);
+    let mut state = fresh(true, now);
     if matches!(end, End::Writer) {
         state.writer_inode = facts.inode;
     } else {
         state.reader_inode = facts.inode;
     }
-    // A pseudo-terminal has no inode of its own in its key or state: a new one always replaces what its address left.
-    if facts.kind != ObjectKind::Pty as u8
-        && let Some(known) = STREAMS.get_ptr_mut(&key)
-    {
+    if !certain && let Some(known) = STREAMS.get_ptr_mut(&key) {
         // SAFETY: a map value.
-        let inode = unsafe { if matches!(end, End::Writer) { (*known).writer_inode } else { (*known).reader_inode } };
-        // The other end was quicker and counts already, or else this is what a socket left whose addresses are used again.
-        if inode == 0 || inode == facts.inode {
+        let (inode, age) = unsafe {
+            let inode = if matches!(end, End::Writer) { (*known).writer_inode } else { (*known).reader_inode };
+            (inode, state.epoch.wrapping_sub((*known).epoch))
+        };
+        // Older, or of another socket: what a stream left whose addresses are used again.
+        if (inode == 0 || inode == facts.inode) && age < HALF_BORN {
             return;
         }
     }

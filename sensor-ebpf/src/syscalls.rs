@@ -1,7 +1,7 @@
 //! The exit of every system call: the arguments still stand in the registers, the result is the true count, and the
 //! buffer is resident because the kernel has just used it.
 
-use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+use aya_ebpf::{helpers::generated::bpf_ktime_get_boot_ns, macros::btf_tracepoint, programs::BtfTracePointContext};
 use sensor_ebpf::{Call, End, Shape, compat_call, native_call};
 
 use crate::{
@@ -251,25 +251,32 @@ fn moved_without_buffer(file: u64, end: End, bytes: u64) {
 fn birth(arguments: &Arguments, result: u64) {
     // SAFETY: the current task.
     let file = |descriptor: u32| unsafe { file_of(task(), descriptor) };
+    // SAFETY: the helper has no preconditions.
+    let now = unsafe { bpf_ktime_get_boot_ns() };
     match arguments.call {
         Call::Pipe => {
             if let Some([_, writer]) = read_user::<[u32; 2]>(arguments.values[0]) {
-                born(file(writer), End::Writer);
+                born(file(writer), End::Writer, true, now);
             }
         }
         Call::Socketpair => {
             if let Some([one, _]) = read_user::<[u32; 2]>(arguments.values[3]) {
                 let file = file(one);
-                born(file, End::Writer);
-                born(file, End::Reader);
+                born(file, End::Writer, true, now);
+                born(file, End::Reader, true, now);
             }
         }
-        Call::Connect | Call::Ioctl => {
+        Call::Ioctl => {
             let file = file(arguments.values[0] as u32);
-            born(file, End::Writer);
-            born(file, End::Reader);
+            born(file, End::Writer, true, now);
+            born(file, End::Reader, true, now);
         }
-        // What the client sent before this moment was counted without its beginning being known to be one.
-        _ => born(file(result as u32), End::Writer),
+        Call::Connect => {
+            let file = file(arguments.values[0] as u32);
+            born(file, End::Writer, true, now);
+            born(file, End::Reader, false, now);
+        }
+        // What the client sent before this moment was counted already.
+        _ => born(file(result as u32), End::Writer, false, now),
     }
 }

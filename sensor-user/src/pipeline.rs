@@ -10,7 +10,7 @@
 //! in the same stream of events.
 
 use crate::{
-    capture::{Progress, Record, Source},
+    capture::{Progress, Record, Source, kin, process_of},
     export::Exporter,
     identity::{Exclusions, Identities},
     outlet::Outlet,
@@ -125,15 +125,18 @@ impl<S: Source> Pipeline<S> {
                     outlet.listens(&touch);
                     engine.touch(&touch, outlet);
                 }
-                Record::Exec(exec) => outlet.identities().exec(&exec),
+                Record::Exec(exec) => {
+                    outlet.identities().exec(&exec);
+                    engine.exec(process_of(&exec.header), exec.header.time);
+                }
                 Record::Fork(fork) => {
                     outlet.identities().fork(&fork);
-                    let (parent, child) = crate::capture::kin(&fork);
+                    let (parent, child) = kin(&fork);
                     engine.fork(parent, child, fork.header.time);
                 }
                 Record::Exit(exit) => {
                     outlet.identities().exit(&exit);
-                    engine.exit(crate::capture::process_of(&exit.header), exit.header.time, outlet);
+                    engine.exit(process_of(&exit.header), exit.header.time, outlet);
                 }
             }
         })

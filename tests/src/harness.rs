@@ -76,18 +76,31 @@ impl Sensor {
     }
 
     fn start(&'static self) -> &'static Self {
-        let mut command = Command::new(agent());
-        command
-            .args(["watch", "--json", "--messages", "--payload", "full"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit());
-        end_with_this_process(&mut command);
-        let mut child = command.spawn().expect("the agent starts: `cargo build -p sensor-user` makes it");
-        let output = child.stdout.take().expect("its output is a pipe");
-        std::thread::spawn(move || self.read(output, child));
+        // The thread that starts the agent must live as long as this process: a parent's death signal is the thread's.
+        std::thread::spawn(|| {
+            let mut command = Command::new(agent());
+            command
+                .args(["watch", "--json", "--messages", "--payload", "full"])
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::inherit());
+            end_with_this_process(&mut command);
+            match command.spawn() {
+                Ok(mut child) => {
+                    let output = child.stdout.take().expect("its output is a pipe");
+                    self.read(output, child);
+                }
+                Err(error) => {
+                    self.lock().trouble = Some(format!("{command:?}: {error}; `cargo build -p sensor-user` makes it"));
+                }
+            }
+            self.lock().ended = true;
+            self.changed.notify_all();
+        });
         let ready = self.wait(READY, |said| said.ready || said.ended);
-        assert!(ready && self.lock().ready, "the sensor cannot capture: run as root, and see `mcp-sensor check`");
+        let said = self.lock();
+        assert!(ready && said.ready, "the sensor cannot capture: run as root, and see `mcp-sensor check`; {:?}", said.trouble);
+        drop(said);
         self
     }
 
@@ -114,8 +127,6 @@ impl Sensor {
             self.changed.notify_all();
         }
         let _ = child.wait();
-        self.lock().ended = true;
-        self.changed.notify_all();
     }
 
     /// Waits until something holds; false where it does not within the time.

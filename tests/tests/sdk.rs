@@ -47,7 +47,7 @@ fn play(client: &str, server: &str, scenarios: &[&str], era: Option<&str>) {
     let mut command = runner(&[client, "client", "--scenario", &scenarios.join(",")]);
     command.args(era.map(|era| ["--era", era]).into_iter().flatten());
     command.arg("--").arg(run_script).args([server, "server"]);
-    held_to_the_truth(&mut command, &format!("{client}→{server} {era:?}"));
+    held_to_the_truth(&mut command, &format!("{client} to {server}, {}", era.unwrap_or("any era")));
 }
 
 fn held_to_the_truth(command: &mut Command, what: &str) {
@@ -141,7 +141,7 @@ fn published_servers_are_seen_by_their_client() {
         for client in ["python2", "node1"] {
             let mut command = runner(&[client, "client", "--scenario", "calls", "--calls", &published["calls"].to_string()]);
             command.arg("--").arg(tests_folder().join("peers/run")).args(["published", name]);
-            held_to_the_truth(&mut command, &format!("{client}→published {name}"));
+            held_to_the_truth(&mut command, &format!("{client} to published {name}"));
         }
     }
 }

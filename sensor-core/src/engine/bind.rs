@@ -11,8 +11,8 @@
 //!
 //! Bias: a stream without its partner is still reported, so binding rather waits than guesses.
 
-use super::core::Core;
 use super::backlog::{Content, Waiting};
+use super::core::Core;
 use super::session::{Phase, direction_of, reverse, side};
 use super::stream::{State, Stream};
 use crate::event::{MessageDirection, Sink};
@@ -60,7 +60,10 @@ impl Core {
     fn is_duplex(&self, slot: u32) -> bool {
         let Some(stream) = self.streams.get(slot) else { return false };
         !stream.is_one_way()
-            || self.reverse_of(slot).and_then(|reverse| self.streams.get(reverse)).is_some_and(|reverse| reverse.first_offset.is_some())
+            || self
+                .reverse_of(slot)
+                .and_then(|reverse| self.streams.get(reverse))
+                .is_some_and(|reverse| reverse.first_offset.is_some())
     }
 
     /// Streams that share a process with this one in the way that a session's two streams do.
@@ -80,11 +83,14 @@ impl Core {
         {
             return record.since;
         }
-        stream.backlog.iter().find_map(|item| match &item.content {
-            Content::Message { meta, .. } => Some(meta.time),
-            Content::Gap { .. } => None,
-        })
-        .unwrap_or(self.now)
+        stream
+            .backlog
+            .iter()
+            .find_map(|item| match &item.content {
+                Content::Message { meta, .. } => Some(meta.time),
+                Content::Gap { .. } => None,
+            })
+            .unwrap_or(self.now)
     }
 
     fn score(&self, client: &Stream, server: &Stream) -> Option<Score> {
@@ -271,7 +277,10 @@ impl Core {
             return;
         }
         for other in self.partners(slot) {
-            let given_up = self.streams.get(other).is_some_and(|stream| matches!(stream.state, State::Ignored(reason) if reason != Reason::Log));
+            let given_up = self
+                .streams
+                .get(other)
+                .is_some_and(|stream| matches!(stream.state, State::Ignored(reason) if reason != Reason::Log));
             if given_up && !self.is_duplex(other) && self.fits(slot, other) {
                 self.reconsider(other);
                 self.tell(other, Verdict::Capture, sink);

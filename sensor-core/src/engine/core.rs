@@ -12,7 +12,7 @@ use crate::json::Tape;
 use crate::mcp::classify::Reason;
 use crate::mcp::hash::Keyed;
 use crate::redact::Redactor;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::{BTreeSet, VecDeque};
 
 /// Processes whose parents are remembered.
@@ -59,6 +59,8 @@ pub struct Core {
     pub replay: Tape,
     /// The time of the newest record.
     pub now: Time,
+    /// The time of the record that is worked on.
+    pub stamp: Time,
     /// The time of the first record.
     pub begun: Option<Time>,
     pub streams: Slab<Stream>,
@@ -68,6 +70,10 @@ pub struct Core {
     pub uses: BTreeSet<(ProcessId, u32, bool)>,
     parents: FxHashMap<ProcessId, ProcessId>,
     births: VecDeque<ProcessId>,
+    /// Living processes that run the program they were forked with.
+    forks: FxHashSet<ProcessId>,
+    /// How many of these a process has made.
+    family: FxHashMap<ProcessId, u32>,
     pub sessions: Slab<Record>,
     pub exchanges: Exchanges,
     /// Sessions that something is due for.
@@ -98,6 +104,7 @@ impl Core {
             scratch: Scratch::default(),
             replay: Tape::new(),
             now: 0,
+            stamp: 0,
             begun: None,
             streams: Slab::default(),
             keys: FxHashMap::default(),
@@ -105,6 +112,8 @@ impl Core {
             uses: BTreeSet::new(),
             parents: FxHashMap::default(),
             births: VecDeque::new(),
+            forks: FxHashSet::default(),
+            family: FxHashMap::default(),
             sessions: Slab::default(),
             exchanges: Exchanges::new(keyed),
             waiting: Vec::new(),
@@ -124,6 +133,7 @@ impl Core {
     pub fn see(&mut self, time: Time) {
         self.begun.get_or_insert(time);
         self.now = self.now.max(time);
+        self.stamp = self.now;
     }
 
     /// The counters, with the gauges as they are.
@@ -138,7 +148,7 @@ impl Core {
 
     /// Bytes held, by estimate.
     pub fn memory(&self) -> usize {
-        let kin = self.births.len() * 64;
+        let kin = self.births.len() * 128;
         let streams = self.streams.len() * STREAM + self.tracks * size_of::<Track>();
         self.framing_held + self.backlog_held + self.sessions_held + self.exchanges.held() + streams + kin
     }
@@ -259,23 +269,49 @@ impl Core {
         if self.births.len() >= KIN
             && let Some(oldest) = self.births.pop_front()
         {
+            self.leaves_family(oldest);
             self.parents.remove(&oldest);
         }
         if self.parents.insert(child, parent).is_none() {
             self.births.push_back(child);
+            *self.family.entry(parent).or_default() += 1;
+            self.forks.insert(child);
         }
+    }
+
+    /// A process no longer runs its parent's program, or no longer runs.
+    pub fn leaves_family(&mut self, process: ProcessId) {
+        if !self.forks.remove(&process) {
+            return;
+        }
+        let Some(parent) = self.parents.get(&process) else { return };
+        if let Some(count) = self.family.get_mut(parent) {
+            *count -= 1;
+            if *count == 0 {
+                self.family.remove(parent);
+            }
+        }
+    }
+
+    /// True where a process runs the same program as others that its parent made: workers, which may share descriptors.
+    pub fn has_siblings(&self, process: ProcessId) -> bool {
+        self.forks.contains(&process)
+            && self.parents.get(&process).and_then(|parent| self.family.get(parent)).is_some_and(|count| *count > 1)
     }
 
     /// True where one process descends from the other.
     pub fn is_kin(&self, one: ProcessId, other: ProcessId) -> bool {
         let descends = |from: ProcessId, to: ProcessId| {
-            std::iter::successors(Some(from), |process| self.parents.get(process).copied()).take(GENERATIONS).any(|process| process == to)
+            std::iter::successors(Some(from), |process| self.parents.get(process).copied())
+                .take(GENERATIONS)
+                .any(|process| process == to)
         };
         descends(one, other) || descends(other, one)
     }
 
     /// A process has ended.
     pub fn exited(&mut self, process: ProcessId) {
+        self.leaves_family(process);
         let range = (process, 0, false)..=(process, u32::MAX, true);
         let used: Vec<(u32, bool)> = self.uses.range(range).map(|&(_, slot, writes)| (slot, writes)).collect();
         for (slot, writes) in used {

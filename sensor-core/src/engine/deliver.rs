@@ -1,14 +1,14 @@
 //! Gives messages out in order, and no sooner than their peers are known.
 //!
 //! A new session holds its messages back until both peers are known and, on a pipe, until its answers' stream is found; not
-//! longer than [`HOLD`] (a peer that may be on another host) or [`HOLD_LOCAL`], nor beyond [`HOLD_BYTES`]. Where several
+//! longer than [`HOLD`] (a peer that may be on another host), [`HOLD_UNREAD`] or [`HOLD_UNANSWERED`], nor beyond [`HOLD_BYTES`]. Where several
 //! processes take turns at reading, each message waits until it shows whose turn it was, by the reader's call or by its
 //! answer, not longer than [`HOLD_TURN`]. Bias: the first message that a new one of them reads still goes to the one before.
 //!
 //! No client writes other text between its requests, but many protocols and files hold MCP's text on lines of their own (a
 //! Redis value, a mail, a transcript). A session whose client's side has other text beside its messages is therefore given
-//! out only once an answer fits one of its requests. Bias: who adds noise and is never answered is not reported; nobody
-//! executes that.
+//! out only once an answer fits one of its requests; and so is one between two processes that have a session already, for
+//! servers log messages to their stderr as they are. Bias: who is never answered there is not reported; nobody executes that.
 //!
 //! The ring gives out what different processors wrote nearly, but not quite, in order: an answer can come before its
 //! request. An answer without a request therefore waits for [`EARLY`] before it is given out as such.
@@ -17,7 +17,7 @@ use super::backlog::{Content, Meta, Waiting};
 use super::core::Core;
 use super::session::{Language, Phase, Record, reverse, side};
 use super::stream::Stream;
-use crate::event::{Body, Gap, MessageDirection, MessageType, Sink};
+use crate::event::{Body, Gap, MessageDirection, MessageType, Session, Sink};
 use crate::input::{LossReasons, ProcessId, Time};
 use crate::json::Kind;
 use crate::mcp::classify::Reason;
@@ -28,9 +28,12 @@ use crate::mcp::message::Message;
 
 /// Record time for which the peers of a session's first messages are waited for where one may be on another host.
 pub const HOLD: Time = 2_000_000_000;
-/// Record time for which the peers and the answers of a session on pipes or a Unix socket are waited for. What is not read
-/// or not answered for so long may be a slow server, or a viewer of a log: it is reported, for recall goes first.
-pub const HOLD_LOCAL: Time = 5_000_000_000;
+/// Record time for which the answers of a session on pipes or a Unix socket are waited for, once somebody has read. What is
+/// not answered for so long may be a slow server, or a viewer of a log: it is reported, for recall goes first.
+pub const HOLD_UNANSWERED: Time = 5_000_000_000;
+/// Record time for which it is waited that somebody reads from a pipe or a Unix socket at all. A server that is downloaded
+/// and started takes that long, and what nobody has read has done nothing yet.
+pub const HOLD_UNREAD: Time = 60_000_000_000;
 /// Record time for which it is waited whose turn it was to read.
 pub const HOLD_TURN: Time = 100_000_000;
 /// Bytes that a session holds back.
@@ -62,7 +65,15 @@ pub struct Whence {
 
 impl Core {
     /// A message of a session's stream has come.
-    pub fn arrive(&mut self, session: u32, direction: MessageDirection, slot: u32, meta: Meta, message: &Message<'_>, sink: &mut dyn Sink) {
+    pub fn arrive(
+        &mut self,
+        session: u32,
+        direction: MessageDirection,
+        slot: u32,
+        meta: Meta,
+        message: &Message<'_>,
+        sink: &mut dyn Sink,
+    ) {
         let Some(record) = self.sessions.get_mut(session) else { return };
         record.last_time = meta.time;
         let mut direction = direction;
@@ -165,7 +176,8 @@ impl Core {
                 self.look_for_partner(session, slot, sink);
             }
             self.pump(session, sink);
-            let still = self.sessions.get(session).is_some_and(Record::holds) || DIRECTIONS.iter().any(|&direction| self.waits(session, direction));
+            let still = self.sessions.get(session).is_some_and(Record::holds)
+                || DIRECTIONS.iter().any(|&direction| self.waits(session, direction));
             if let Some(record) = self.sessions.get_mut(session) {
                 record.waiting = still;
             }
@@ -188,13 +200,27 @@ impl Core {
     fn is_doubtful(&self, record: &Record) -> bool {
         let [forward, back] = record.sides.map(|slot| slot.and_then(|slot| self.streams.get(slot)));
         match (forward, back) {
-            (Some(forward), back) if forward.classifier.has_noise() => {
-                let answers = back.and_then(|back| back.track.as_ref()).zip(forward.track.as_ref());
-                answers.is_none_or(|(answers, requests)| answers.answers_to(requests) == 0)
+            (Some(forward), Some(back)) => {
+                let answers = back.track.as_ref().zip(forward.track.as_ref());
+                forward.classifier.has_noise() && answers.is_none_or(|(answers, requests)| answers.answers_to(requests) == 0)
             }
-            (None, Some(back)) => back.classifier.has_noise(),
-            _ => false,
+            (Some(lone), None) | (None, Some(lone)) => {
+                lone.classifier.has_noise() || (lone.is_one_way() && self.is_beside(record, lone))
+            }
+            (None, None) => false,
         }
+    }
+
+    /// True where the writer and the reader of a stream have a session with each other on other streams: a server may log
+    /// the messages, as they are, to its stderr, and that is often the client's pipe.
+    fn is_beside(&self, record: &Record, lone: &Stream) -> bool {
+        let (Some(writer), Some(reader)) = (lone.writers.last(), lone.readers.last()) else { return false };
+        let between = |info: &Session| {
+            (info.client, info.server) == (Some(reader), Some(writer)) || (info.client, info.server) == (Some(writer), Some(reader))
+        };
+        self.sessions
+            .iter()
+            .any(|(_, other)| other.info.id != record.info.id && !other.sides.contains(&None) && between(&other.info))
     }
 
     fn held_back(&self, record: &Record) -> usize {
@@ -216,8 +242,11 @@ impl Core {
         }
         let lacks_side = record.sides.contains(&None) && streams.clone().any(|stream| stream.is_one_way());
         let is_local = streams.clone().any(|stream| stream.is_one_way());
-        let is_whole = client.is_some() && server.is_some() && !lacks_side;
-        is_whole || waited >= if is_local { HOLD_LOCAL } else { HOLD }
+        match (client.is_some() && server.is_some(), lacks_side) {
+            (true, false) => true,
+            (true, true) => waited >= HOLD_UNANSWERED,
+            (false, _) => waited >= if is_local { HOLD_UNREAD } else { HOLD },
+        }
     }
 
     /// Gives out what can be given out.
@@ -332,7 +361,15 @@ impl Core {
     }
 
     /// Tells of missing bytes.
-    pub fn give_gap(&mut self, session: u32, direction: MessageDirection, time: Time, bytes: Option<u64>, reasons: LossReasons, sink: &mut dyn Sink) {
+    pub fn give_gap(
+        &mut self,
+        session: u32,
+        direction: MessageDirection,
+        time: Time,
+        bytes: Option<u64>,
+        reasons: LossReasons,
+        sink: &mut dyn Sink,
+    ) {
         let Some(record) = self.sessions.get_mut(session) else { return };
         if record.language != Language::Mcp {
             return;

@@ -29,8 +29,12 @@ impl Core {
     #[inline]
     pub fn used(&mut self, slot: u32, end: End, process: ProcessId, (offset, bytes): (u64, u64), sink: &mut dyn Sink) {
         let now = self.now;
+        let has_siblings = self.has_siblings(process);
         let Some(stream) = self.streams.get_mut(slot) else { return };
         stream.last_time = now;
+        if has_siblings {
+            stream.users_mut(end).expect_siblings();
+        }
         if !stream.users_mut(end).learn(process, offset, bytes) {
             if !stream.backlog.is_empty()
                 && let State::Bound(session, _) = stream.state
@@ -175,7 +179,7 @@ impl Core {
         if let Some(bytes) = digest.as_ref().first_chunk::<32>() {
             sha256 = *bytes;
         }
-        Meta { time: self.now, start, marks, sha256, size: raw.len() as u64 }
+        Meta { time: self.stamp, start, marks, sha256, size: raw.len() as u64 }
     }
 
     /// Remembers what binding and relay detection need of a message.
@@ -183,7 +187,9 @@ impl Core {
         let Some(stream) = self.streams.get_mut(slot) else { return };
         let keyed = self.keyed;
         let unbound = match stream.state {
-            State::Bound(session, _) => self.sessions.get(session).is_some_and(|record| record.holds() || record.sides.contains(&None)),
+            State::Bound(session, _) => {
+                self.sessions.get(session).is_some_and(|record| record.holds() || record.sides.contains(&None))
+            }
             State::Candidate => true,
             State::Ignored(_) => false,
         };
@@ -299,7 +305,9 @@ impl Core {
     /// Keeps a stream that is not known yet within its bounds.
     fn limit_candidate(&mut self, slot: u32) {
         let Some(stream) = self.streams.get(slot) else { return };
-        if stream.state != State::Candidate || (stream.backlog.len() <= CANDIDATE_MESSAGES && stream.backlog.held() <= CANDIDATE_BYTES) {
+        if stream.state != State::Candidate
+            || (stream.backlog.len() <= CANDIDATE_MESSAGES && stream.backlog.held() <= CANDIDATE_BYTES)
+        {
             return;
         }
         let (messages, bytes) = if stream.classifier.is_suspected() || self.may_be_answers(slot) {
@@ -338,7 +346,7 @@ impl Core {
 
     /// Bytes of a stream are missing.
     fn missing(&mut self, slot: u32, bytes: Option<u64>, reasons: LossReasons, sink: &mut dyn Sink) {
-        let time = self.now;
+        let time = self.stamp;
         let Some(stream) = self.streams.get(slot) else { return };
         let content = Content::Gap { time, bytes, reasons };
         self.order += 1;

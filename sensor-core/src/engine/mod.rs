@@ -38,18 +38,21 @@ mod tests;
 
 pub use config::{Config, Counters};
 
+use self::core::{Closing, Core};
+use self::stream::State;
 use crate::event::Sink;
 use crate::input::{Chunk, ProcessId, StreamKey, Time, Touch};
 use crate::json::Tape;
 use crate::stream::{Reassembler, Segment};
 use crate::wire::ndjson::{Limits, Ndjson};
-use self::core::{Closing, Core};
-use self::stream::State;
 
 /// Record time between two looks at what is due.
 const SWEEP: Time = 20_000_000;
 /// Record time that a byte may come later than one behind it.
 const REORDER: Time = 100_000_000;
+
+/// How far apart the beginnings of an object's two directions are at most.
+const TOGETHER: Time = 1_000_000;
 
 /// What turns the bytes of one stream into values.
 #[derive(Debug)]
@@ -81,7 +84,14 @@ impl Engine {
     /// An engine that has seen nothing.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self { core: Core::new(config), tape: Tape::new(), framings: Vec::new(), unsettled: Vec::new(), next_sweep: 0, next_purge: 0 }
+        Self {
+            core: Core::new(config),
+            tape: Tape::new(),
+            framings: Vec::new(),
+            unsettled: Vec::new(),
+            next_sweep: 0,
+            next_purge: 0,
+        }
     }
 
     /// Takes bytes of a stream.
@@ -89,6 +99,7 @@ impl Engine {
         self.core.counters.chunks += 1;
         self.core.counters.bytes += chunk.bytes.len() as u64;
         self.advance(chunk.time, sink);
+        self.core.stamp = chunk.time;
         let Some(slot) = self.admit(chunk.stream, chunk.epoch, sink) else { return };
         self.core.used(slot, chunk.end, chunk.process, (chunk.offset, chunk.bytes.len() as u64), sink);
         if !chunk.bytes.is_empty() {
@@ -133,6 +144,12 @@ impl Engine {
     pub fn fork(&mut self, parent: ProcessId, child: ProcessId, time: Time) {
         self.core.see(time);
         self.core.forked(parent, child);
+    }
+
+    /// Takes the news that a process replaced its program.
+    pub fn exec(&mut self, process: ProcessId, time: Time) {
+        self.core.see(time);
+        self.core.leaves_family(process);
     }
 
     /// Takes the news that a stream has ended: nobody can write to it any more.
@@ -195,10 +212,23 @@ impl Engine {
             Some((slot, _)) => {
                 self.core.closing.push_back(Closing::Stream(slot));
                 self.drain(sink);
+                self.replace_reverse(&key, epoch, sink);
             }
             None => {}
         }
         Some(self.core.begin(key, epoch))
+    }
+
+    /// A socket's or terminal's addresses came into use again: what is known of the other direction is of the one before,
+    /// unless it has been begun anew, too. (Both directions of a new object begin within [`TOGETHER`] of each other.)
+    fn replace_reverse(&mut self, key: &StreamKey, epoch: Time, sink: &mut dyn Sink) {
+        let known = key.reverse().and_then(|reverse| self.core.known(&reverse));
+        if let Some((slot, begun)) = known
+            && begun.saturating_add(TOGETHER) < epoch
+        {
+            self.core.closing.push_back(Closing::Stream(slot));
+            self.drain(sink);
+        }
     }
 
     /// Lets time pass, as the records tell it.
@@ -291,7 +321,8 @@ impl Engine {
             return;
         }
         // Values that are half there: their streams go on, with a gap.
-        let mut large: Vec<(usize, u32)> = (0..).zip(&self.framings).filter_map(|(slot, framing)| Some((framing.as_ref()?.held, slot))).collect();
+        let mut large: Vec<(usize, u32)> =
+            (0..).zip(&self.framings).filter_map(|(slot, framing)| Some((framing.as_ref()?.held, slot))).collect();
         large.sort_unstable_by_key(|&(held, slot)| (std::cmp::Reverse(held), slot));
         for (held, slot) in large {
             if held == 0 || !self.core.is_over_memory() {
@@ -309,7 +340,13 @@ impl Engine {
 
 impl Framing {
     fn new(message_bytes: usize) -> Self {
-        Self { reassembler: Reassembler::new(), ndjson: Ndjson::new(Limits::with_message_bytes(message_bytes)), base: None, held: 0, unsettled: false }
+        Self {
+            reassembler: Reassembler::new(),
+            ndjson: Ndjson::new(Limits::with_message_bytes(message_bytes)),
+            base: None,
+            held: 0,
+            unsettled: false,
+        }
     }
 }
 

@@ -22,6 +22,8 @@ pub struct Users {
     known_until: u64,
     /// True where several living processes use it.
     several: bool,
+    /// True where a process uses it whose siblings may, too.
+    has_siblings: bool,
 }
 
 impl Users {
@@ -52,6 +54,11 @@ impl Users {
         true
     }
 
+    /// Processes like the one that uses it may use it as well: workers that were forked with its descriptor.
+    pub const fn expect_siblings(&mut self) {
+        self.has_siblings = true;
+    }
+
     fn count(&mut self) {
         self.several = self.known.iter().filter(|&&(_, alive)| alive).count() > 1;
     }
@@ -59,7 +66,7 @@ impl Users {
     /// True where several processes take turns at the end, and whose turn this position is has not shown yet.
     #[inline]
     pub const fn is_open_at(&self, offset: u64) -> bool {
-        self.several && offset >= self.known_until
+        (self.several || self.has_siblings) && offset >= self.known_until
     }
 
     /// Takes it for known who used the end up to a position: nothing more will show.

@@ -136,7 +136,8 @@ impl Core {
             let client_of = || found.sides.first().copied().flatten().and_then(|slot| self.streams.get(slot));
             other != session
                 && found.since >= record.since
-                && (found.info.client == Some(client) || client_of().is_some_and(|stream| stream.writers.iter().any(|writer| writer == client)))
+                && (found.info.client == Some(client)
+                    || client_of().is_some_and(|stream| stream.writers.iter().any(|writer| writer == client)))
         })
     }
 

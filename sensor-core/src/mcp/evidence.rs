@@ -17,6 +17,8 @@ use std::borrow::Cow;
 pub enum Protocol {
     /// Agent Client Protocol: the same framing, and it can carry MCP inside.
     AgentClient,
+    /// Methods that the Agent Client Protocol has, but others may have as well.
+    PerhapsAgentClient,
     /// Language Server Protocol and its relatives.
     LanguageServer,
     /// A2A.
@@ -101,7 +103,9 @@ fn listed(row: &'static Method, message: &Message<'_>) -> Evidence {
             }
         }
         (_, "notifications/message") if get("level").is_some() && get("data").is_some() => weak(1, LOGGING),
-        (_, "notifications/progress") if get("progressToken").is_some() && is_kind(get("progress"), Kind::Number) => weak(1, PROGRESS),
+        (_, "notifications/progress") if get("progressToken").is_some() && is_kind(get("progress"), Kind::Number) => {
+            weak(1, PROGRESS)
+        }
         (_, "notifications/tasks" | "notifications/tasks/status") if get("taskId").is_some() => weak(1, TASK_NOTICE),
         (_, "notifications/cancelled") if get("requestId").is_some() => weak(1, CANCELLED),
         (_, "ping") => weak(1, PING),
@@ -124,7 +128,11 @@ fn initialize(message: &Message<'_>) -> Evidence {
                 Evidence::Weak { weight: 2, kind: INITIALIZE, sender: Some(Role::Client) }
             }
         }
-        _ if get("processId").is_some() || get("rootUri").is_some() || get("rootPath").is_some() || get("workspaceFolders").is_some() => {
+        _ if get("processId").is_some()
+            || get("rootUri").is_some()
+            || get("rootPath").is_some()
+            || get("workspaceFolders").is_some() =>
+        {
             Evidence::Against(Protocol::LanguageServer)
         }
         _ if get("capabilities").is_some_and(|capabilities| capabilities.get("textDocument").is_some()) => {
@@ -207,13 +215,33 @@ fn unlisted(message: &Message<'_>) -> Evidence {
         return evidence;
     }
     let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| method.starts_with(prefix));
-    if starts(&["session/", "fs/", "terminal/", "mcp/", "_zed", "_acp"]) || matches!(method, "authenticate" | "logout" | "$/cancel_request") {
+    if starts(&["session/"]) || matches!(method, "mcp/connect" | "mcp/message" | "mcp/disconnect") {
         return Evidence::Against(Protocol::AgentClient);
     }
+    if starts(&["fs/", "terminal/"]) || matches!(method, "authenticate" | "logout" | "$/cancel_request") {
+        return Evidence::Against(Protocol::PerhapsAgentClient);
+    }
     if starts(&[
-        "textDocument/", "workspace/", "window/", "$/", "client/", "callHierarchy/", "typeHierarchy/", "completionItem/", "codeLens/",
-        "codeAction/", "documentLink/", "inlayHint/", "workspaceSymbol/", "notebookDocument/", "telemetry/", "build/", "buildTarget/",
-        "rust-analyzer/", "java/", "run/",
+        "textDocument/",
+        "workspace/",
+        "window/",
+        "$/",
+        "client/",
+        "callHierarchy/",
+        "typeHierarchy/",
+        "completionItem/",
+        "codeLens/",
+        "codeAction/",
+        "documentLink/",
+        "inlayHint/",
+        "workspaceSymbol/",
+        "notebookDocument/",
+        "telemetry/",
+        "build/",
+        "buildTarget/",
+        "rust-analyzer/",
+        "java/",
+        "run/",
     ]) || matches!(method, "initialized" | "shutdown" | "exit" | "onBuildTaskProgress")
     {
         return Evidence::Against(Protocol::LanguageServer);
@@ -221,9 +249,20 @@ fn unlisted(message: &Message<'_>) -> Evidence {
     if starts(&["message/", "agent/"])
         || matches!(
             method,
-            "tasks/send" | "tasks/sendSubscribe" | "tasks/resubscribe" | "tasks/pushNotification/set" | "tasks/pushNotificationConfig/set"
-                | "tasks/pushNotificationConfig/get" | "tasks/pushNotificationConfig/list" | "tasks/pushNotificationConfig/delete"
-                | "SendMessage" | "SendStreamingMessage" | "GetTask" | "ListTasks" | "CancelTask" | "SubscribeToTask"
+            "tasks/send"
+                | "tasks/sendSubscribe"
+                | "tasks/resubscribe"
+                | "tasks/pushNotification/set"
+                | "tasks/pushNotificationConfig/set"
+                | "tasks/pushNotificationConfig/get"
+                | "tasks/pushNotificationConfig/list"
+                | "tasks/pushNotificationConfig/delete"
+                | "SendMessage"
+                | "SendStreamingMessage"
+                | "GetTask"
+                | "ListTasks"
+                | "CancelTask"
+                | "SubscribeToTask"
                 | "GetExtendedAgentCard"
         )
     {
@@ -239,12 +278,84 @@ fn unlisted(message: &Message<'_>) -> Evidence {
 #[must_use]
 pub fn agent_client_sender(message: &Message<'_>) -> Option<Role> {
     match message.method.as_ref() {
-        "initialize" | "authenticate" | "logout" | "session/new" | "session/load" | "session/prompt" | "session/cancel" | "session/list" => {
-            Some(Role::Client)
-        }
+        "initialize" | "authenticate" | "logout" | "session/new" | "session/load" | "session/prompt" | "session/cancel"
+        | "session/list" => Some(Role::Client),
         "session/update" | "session/request_permission" => Some(Role::Server),
         method if method.starts_with("fs/") || method.starts_with("terminal/") => Some(Role::Server),
         "" => message.result.filter(|result| result.get("agentCapabilities").is_some()).map(|_| Role::Server),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::Tape;
+
+    fn weighed(text: &str) -> Evidence {
+        let mut tape = Tape::new();
+        tape.parse(text.as_bytes()).unwrap();
+        weigh(&Message::read(tape.root(text.as_bytes()).unwrap()).unwrap())
+    }
+
+    #[test]
+    fn each_strong_rule_tells_who_speaks() {
+        let (client, server) = (Evidence::Strong(Some(Role::Client)), Evidence::Strong(Some(Role::Server)));
+        let cases = [
+            (r#"{"method":"tools/call","params":{"name":"x"},"jsonrpc":"2.0","id":1}"#, client),
+            (r#"{"jsonrpc":"2.0","id":1,"method":"server/discover"}"#, client),
+            (r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#, server),
+            (r#"{"jsonrpc":"2.0","id":1,"method":"sampling/createMessage","params":{}}"#, server),
+            (
+                r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2024-11-05","clientInfo":{"name":"c"},"processId":1}}"#,
+                client,
+            ),
+            (r#"{"jsonrpc":"2.0","id":0,"method":"ping","params":{"_meta":{"io.modelcontextprotocol/clientInfo":{}}}}"#, client),
+            (r#"{"jsonrpc":"2.0","id":0,"result":{"_meta":{"io.modelcontextprotocol/serverInfo":{}}}}"#, server),
+            (
+                r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18","capabilities":{},"serverInfo":{"name":"s"}}}"#,
+                server,
+            ),
+            (r#"{"jsonrpc":"2.0","id":0,"result":{"supportedVersions":["2026-07-28"],"resultType":"complete"}}"#, server),
+            (r#"{"jsonrpc":"2.0","id":0,"error":{"code":-32022,"message":"m"}}"#, server),
+            (r#"{"jsonrpc":"2.0","id":0,"method":"vendor/x","params":{"_meta":{"dev.mcp/x":1}}}"#, Evidence::Strong(None)),
+        ];
+        for (text, evidence) in cases {
+            assert_eq!(weighed(text), evidence, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_others_say_speaks_against() {
+        let cases = [
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"processId":7,"rootUri":null,"capabilities":{}}}"#,
+                Protocol::LanguageServer,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":1,"clientCapabilities":{}}}"#,
+                Protocol::AgentClient,
+            ),
+            (r#"{"jsonrpc":"2.0","id":1,"method":"session/new","params":{}}"#, Protocol::AgentClient),
+            (r#"{"jsonrpc":"2.0","id":1,"method":"tasks/get","params":{"id":"t"}}"#, Protocol::AgentToAgent),
+            (r#"{"jsonrpc":"2.0","id":1,"method":"eth_call","params":[]}"#, Protocol::Chain),
+            (r#"{"id":1,"method":"tools/call","params":{"name":"x"}}"#, Protocol::NoVersion),
+            (r#"{"jsonrpc":"1.0","id":1,"method":"tools/list"}"#, Protocol::NoVersion),
+        ];
+        for (text, protocol) in cases {
+            assert_eq!(weighed(text), Evidence::Against(protocol), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_client_answers_does_not_look_like_a_server() {
+        for text in [
+            r#"{"jsonrpc":"2.0","id":1,"result":{"role":"assistant","model":"m","content":[{"type":"text","text":"t"}]}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":{"roots":[{"uri":"file:///x"}]}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":{"action":"accept","content":{"name":"x"}}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":{}}"#,
+        ] {
+            assert_eq!(weighed(text), Evidence::Neutral, "{text}");
+        }
     }
 }

@@ -11,7 +11,9 @@ const RESERVED: &str = "io.modelcontextprotocol/";
 /// True for a metadata key that MCP reserves: the second label of its prefix is `modelcontextprotocol` or `mcp`.
 #[must_use]
 pub fn is_reserved(key: &str) -> bool {
-    key.split_once('/').and_then(|(prefix, _)| prefix.split('.').nth(1)).is_some_and(|label| label == "modelcontextprotocol" || label == "mcp")
+    key.split_once('/')
+        .and_then(|(prefix, _)| prefix.split('.').nth(1))
+        .is_some_and(|label| label == "modelcontextprotocol" || label == "mcp")
 }
 
 /// True for `2025-11-25` and for `DRAFT-…`: what `protocolVersion` looks like in MCP, and in no look-alike.
@@ -51,7 +53,7 @@ pub fn members<'a, const N: usize>(object: Value<'a>, names: [&str; N]) -> [Opti
         let plain = raw.get(1..raw.len().saturating_sub(1)).unwrap_or_default();
         let escaped = key.has_escapes();
         let same = |name: &&str| if escaped { key.is_str(name) } else { plain == name.as_bytes() };
-        if let Some(place) = names.iter().position(|name| same(name)).and_then(|at| found.get_mut(at)) {
+        if let Some(place) = names.iter().position(same).and_then(|at| found.get_mut(at)) {
             *place = Some(value);
         }
     }
@@ -87,9 +89,8 @@ impl<'a> Params<'a> {
     /// Reads `params`.
     #[must_use]
     pub fn read(params: Value<'a>) -> Self {
-        let names = [
-            "name", "uri", "taskId", "ref", "arguments", "_meta", "inputResponses", "requestState", "requestId", "progressToken",
-        ];
+        let names =
+            ["name", "uri", "taskId", "ref", "arguments", "_meta", "inputResponses", "requestState", "requestId", "progressToken"];
         let [name, uri, task_id, reference, arguments, meta, input_responses, request_state, request_id, progress_token] =
             members(params, names);
         Self { name, uri, task_id, reference, arguments, meta, input_responses, request_state, request_id, progress_token }

@@ -156,10 +156,20 @@ mod tests {
 
     #[test]
     fn ids_are_equal_by_type_and_value() {
-        for (left, right) in [("7", "7.0"), ("70e-1", "7"), (r#""a""#, r#""\u0061""#), (r#""\u0061""#, r#""a""#), ("null", "null"), ("1.5", "1.5"), (r#""\"""#, r#""\u0022""#)] {
+        for (left, right) in [
+            ("7", "7.0"),
+            ("70e-1", "7"),
+            (r#""a""#, r#""\u0061""#),
+            (r#""\u0061""#, r#""a""#),
+            ("null", "null"),
+            ("1.5", "1.5"),
+            (r#""\"""#, r#""\u0022""#),
+        ] {
             assert!(same(left, right), "{left} {right}");
         }
-        for (left, right) in [("7", r#""7""#), ("7", "8"), (r#""a""#, r#""b""#), ("null", r#""null""#), (r#""""#, "0"), ("1.5", "1.50")] {
+        for (left, right) in
+            [("7", r#""7""#), ("7", "8"), (r#""a""#, r#""b""#), ("null", r#""null""#), (r#""""#, "0"), ("1.5", "1.50")]
+        {
             assert!(!same(left, right), "{left} {right}");
         }
     }

@@ -8,6 +8,7 @@ use memchr::{memchr, memmem};
 
 use super::names;
 use super::scan::{Hit, Scan};
+use super::string::MARKER;
 
 /// How far a name is looked for on either side.
 const NAME: usize = 64;
@@ -15,12 +16,9 @@ const NAME: usize = 64;
 /// How many spaces may stand between a name and its value.
 const SPACES: usize = 32;
 
-/// What begins a marker in text that has been redacted.
-pub(super) const MARKER: &[u8] = b"[redacted:";
-
 /// True for text that begins with a marker of our own, which is not redacted again.
 pub(super) fn is_marker(text: &[u8]) -> bool {
-    let Some(rest) = text.strip_prefix(MARKER) else { return false };
+    let Some(rest) = text.strip_prefix(MARKER.as_bytes()) else { return false };
     let kind = rest.iter().take(NAME).take_while(|byte| byte.is_ascii_lowercase() || **byte == b'-').count();
     let rest = rest.get(kind..).unwrap_or_default();
     let Some(rest) = rest.strip_prefix(b":") else { return false };
@@ -33,7 +31,8 @@ pub(super) fn is_credible(value: &[u8]) -> bool {
     if value.contains(&b'(') {
         return false;
     }
-    let sign = |byte: &u8| byte.is_ascii_digit() || !(byte.is_ascii_alphabetic() || matches!(byte, b'.' | b'_' | b'-' | b','));
+    let sign =
+        |byte: &u8| byte.is_ascii_digit() || !(byte.is_ascii_alphabetic() || matches!(byte, b'.' | b'_' | b'-' | b','));
     value.iter().any(sign) || (value.len() >= 24 && !value.contains(&b'.'))
 }
 
@@ -112,10 +111,17 @@ fn value(scan: &mut Scan<'_>, start: usize, end: usize, kind: &'static str) -> O
     let (is_colon, length) = match sign {
         [b':', b'=', ..] | [b'=', b'>' | b'=', ..] => (false, 2),
         [b'%', b'3', b'D' | b'd', ..] => (false, 3),
+        // The scheme of an address.
+        [b':', b'/', b'/', ..] => return None,
         [b':', ..] => (true, 1),
         [b'=', ..] => (false, 1),
         // `--token …`
-        _ if before_sign > 0 && memmem::find(scan.range(start, end), b"--").is_some() && scan.byte(at + before_sign) != Some(b'-') => (true, 0),
+        _ if before_sign > 0
+            && memmem::find(scan.range(start, end), b"--").is_some()
+            && scan.byte(at + before_sign) != Some(b'-') =>
+        {
+            (true, 0)
+        }
         _ => return None,
     };
     at += before_sign + length;
@@ -127,7 +133,9 @@ fn value(scan: &mut Scan<'_>, start: usize, end: usize, kind: &'static str) -> O
         return hit(start, quote.end(scan, start));
     }
     match (scan.byte(at), name_quote) {
-        (Some(b'{' | b'['), Some((quote, _))) if is_colon && !is_marker(scan.from(at)) => return hit(at, bracket_end(scan, at, quote)),
+        (Some(b'{' | b'['), Some((quote, _))) if is_colon && !is_marker(scan.from(at)) => {
+            return hit(at, bracket_end(scan, at, quote));
+        }
         _ => {}
     }
     if matches!(kind, "authorization" | "cookie") && is_colon {
@@ -167,7 +175,10 @@ fn word_end(scan: &Scan<'_>, from: usize) -> usize {
         0..=b' ' | b'"' | b'\'' | b'`' | b'&' | b';' | b'<' | b'>' | b'|' => true,
         // Passwords have these as well, but not before a space.
         b',' | b')' | b']' | b'}' => {
-            matches!(text.get(position + 1), None | Some(0..=b' ' | b'"' | b'\'' | b'`' | b'\\' | b',' | b')' | b']' | b'}' | b';'))
+            matches!(
+                text.get(position + 1),
+                None | Some(0..=b' ' | b'"' | b'\'' | b'`' | b'\\' | b',' | b')' | b']' | b'}' | b';')
+            )
         }
         _ => false,
     };

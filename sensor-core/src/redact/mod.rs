@@ -3,10 +3,13 @@
 //! [`Redactor::value`] writes a captured JSON value as JSON text, in which a marker stands for each secret:
 //! `[redacted:github-token:40]` tells its kind and its length in bytes. Secret is
 //!
-//! - what stands under a name that says so (`password`, `api_key`, `Authorization`): see [`names`];
+//! - what stands under a name that says so (`password`, `api_key`, `Authorization`): see `names`;
 //! - what is given to such a name inside of text (`--token …`, `PASSWORD=…`, JSON that stands in a string): see
-//!   [`assignment`];
-//! - what has the shape of a known token (`ghp_…`, `-----BEGIN … PRIVATE KEY-----`), wherever it stands: see [`shapes`].
+//!   `assignment`;
+//! - what has the shape of a known token (`ghp_…`, `-----BEGIN … PRIVATE KEY-----`), wherever it stands: see `shapes`.
+//!
+//! Finding where to look is `prefilter`, looking is `scan`. Most values have no secret, which `plain` sees without taking
+//! them apart; the others `write` goes through.
 //!
 //! Strings are judged by what they say, not by how they are written, keys included; so escapes hide nothing. A string that
 //! is JSON with escapes of its own is looked through up to [`LEVELS`] levels down; a secret found there takes the whole
@@ -30,6 +33,7 @@ mod plain;
 mod prefilter;
 mod scan;
 mod shapes;
+mod string;
 #[cfg(test)]
 mod tests;
 mod unescape;
@@ -140,7 +144,7 @@ impl Redactor {
             redacted.push(match given(before, argument) {
                 Some((start, kind)) if !assignment::is_marker(argument.as_bytes()) => {
                     let (shown, secret) = argument.split_at_checked(start).unwrap_or(("", argument));
-                    format!("{shown}{}{kind}:{}]", write::MARKER, secret.len())
+                    format!("{shown}{}{kind}:{}]", string::MARKER, secret.len())
                 }
                 _ => self.text(argument),
             });
@@ -156,7 +160,7 @@ impl Redactor {
         }
         let Buffers { deeper, deepest, hits, .. } = &mut self.buffers;
         find(text, hits, deeper, deepest);
-        let redacted = write::replace(text, hits);
+        let redacted = string::replace(text, hits);
         self.buffers.release();
         redacted
     }
@@ -170,7 +174,8 @@ fn given(option: &str, argument: &str) -> Option<(usize, &'static str)> {
         let ids = argument.bytes().all(|byte| byte.is_ascii_digit() || byte == b':');
         return (!ids && !password.is_empty()).then_some((user.len() + 1, "password"));
     }
-    if !option.starts_with('-') || option.contains(['=', ' ', ':']) || argument.starts_with("--") || argument.is_empty() {
+    if !option.starts_with('-') || option.contains(['=', ' ', ':']) || argument.starts_with("--") || argument.is_empty()
+    {
         return None;
     }
     let secret = names::secret(option.as_bytes())?;

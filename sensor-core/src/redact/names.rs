@@ -3,8 +3,8 @@
 //! A name is compared without case and separators: `api_key`, `apiKey`, `API-KEY` and `x-api-key` mean the same. What
 //! matters most is the end of it, which says what the thing is: `access_token` is a token, `token_count` is a count.
 
-use super::assignment::MARKER;
 use super::prefilter::{self, lane};
+use super::string::MARKER;
 
 /// The longest name that is looked at. A longer one is no name.
 pub(super) const LONGEST: usize = 128;
@@ -42,7 +42,8 @@ impl Name {
         for byte in name {
             if let Some(place) = this.bytes.get_mut(this.length).filter(|_| byte.is_ascii_alphanumeric()) {
                 *place = byte.to_ascii_lowercase();
-                let begins = !before.is_ascii_alphanumeric() || (before.is_ascii_lowercase() && byte.is_ascii_uppercase());
+                let begins =
+                    !before.is_ascii_alphanumeric() || (before.is_ascii_lowercase() && byte.is_ascii_uppercase());
                 this.words |= u128::from(begins) << this.length;
                 this.length += 1;
             }
@@ -87,29 +88,93 @@ impl Name {
     /// A token that counts or pages and opens nothing.
     fn is_harmless_token(&self) -> bool {
         let before = self.bytes().strip_suffix(b"token").unwrap_or_default();
-        HARMLESS_TOKENS.iter().any(|word| {
-            before.strip_suffix(word.as_bytes()).is_some_and(|rest| rest.is_empty() || self.begins_word(rest.len()))
-        })
+        let below = u128::MAX.checked_shr(u32::try_from(LONGEST - before.len()).unwrap_or(u32::MAX)).unwrap_or(0);
+        let last = (self.words & below).checked_ilog2().unwrap_or(0);
+        before.get(last as usize..).is_some_and(is_harmless_before_token)
     }
 }
 
 /// What stands before `token` where it counts or pages and opens nothing.
-const HARMLESS_TOKENS: &[&str] = &[
-    "progress", "page", "nextpage", "nextsync", "next", "prev", "previous", "continuation", "continue", "cursor", "sync", "resumption", "resume", "start",
-    "stop", "end", "eos", "bos", "pad", "unk", "mask", "cls", "sep", "special", "image", "max", "min", "num", "total", "per",
-    "first", "last", "current", "partial",
-];
+const fn is_harmless_before_token(word: &[u8]) -> bool {
+    matches!(
+        word,
+        b"progress"
+            | b"page"
+            | b"nextpage"
+            | b"next"
+            | b"nextsync"
+            | b"prev"
+            | b"previous"
+            | b"continuation"
+            | b"continue"
+            | b"cursor"
+            | b"sync"
+            | b"resumption"
+            | b"resume"
+            | b"start"
+            | b"stop"
+            | b"end"
+            | b"eos"
+            | b"bos"
+            | b"pad"
+            | b"unk"
+            | b"mask"
+            | b"cls"
+            | b"sep"
+            | b"special"
+            | b"image"
+            | b"max"
+            | b"min"
+            | b"num"
+            | b"total"
+            | b"per"
+            | b"first"
+            | b"last"
+            | b"current"
+            | b"partial"
+    )
+}
 
 /// Ends of names of keys that open something.
 const KEYS: &[&str] = &[
-    "apikey", "apikeys", "privatekey", "accesskey", "authkey", "encryptionkey", "decryptionkey", "signingkey", "masterkey",
-    "accountkey", "sharedkey", "sshkey", "deploykey", "licensekey", "servicekey", "adminkey", "storagekey", "subscriptionkey",
-    "sessionkey", "consumerkey", "appkey", "symmetrickey", "webhookkey",
+    "apikey",
+    "apikeys",
+    "privatekey",
+    "accesskey",
+    "authkey",
+    "encryptionkey",
+    "decryptionkey",
+    "signingkey",
+    "masterkey",
+    "accountkey",
+    "sharedkey",
+    "sshkey",
+    "deploykey",
+    "licensekey",
+    "servicekey",
+    "adminkey",
+    "storagekey",
+    "subscriptionkey",
+    "sessionkey",
+    "consumerkey",
+    "appkey",
+    "symmetrickey",
+    "webhookkey",
 ];
 
 /// Ends of names that tell of a password or a secret without being one.
 const ABOUT: &[&str] = &[
-    "file", "path", "stdin", "policy", "length", "prompt", "field", "required", "secretname", "secretref", "secretarn",
+    "file",
+    "path",
+    "stdin",
+    "policy",
+    "length",
+    "prompt",
+    "field",
+    "required",
+    "secretname",
+    "secretref",
+    "secretarn",
     "secretary",
 ];
 
@@ -127,7 +192,7 @@ pub(super) fn secret(name: &[u8]) -> Option<Secret> {
         lanes |= found;
         from = at + 1;
     }
-    if lanes & lane::WORDS == 0 || memchr::memmem::find(name, MARKER).is_some() {
+    if lanes & lane::WORDS == 0 || memchr::memmem::find(name, MARKER.as_bytes()).is_some() {
         return None;
     }
     let name = Name::new(name);
@@ -161,7 +226,9 @@ pub(super) fn secret(name: &[u8]) -> Option<Secret> {
     if lanes & lane::KEY != 0 && name.ends_any(KEYS) {
         return sure("key");
     }
-    if lanes & lane::UTH != 0 && name.ends_any(&["authorization", "basicauth", "httpauth", "registryauth", "dockerauth"]) {
+    if lanes & lane::UTH != 0
+        && name.ends_any(&["authorization", "basicauth", "httpauth", "registryauth", "dockerauth"])
+    {
         return sure("authorization");
     }
     if lanes & lane::KIE != 0 && name.ends_any(&["cookie", "cookies"]) {

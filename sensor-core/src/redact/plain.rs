@@ -19,98 +19,82 @@ pub(super) fn plain(value: Value<'_>, level: Level) -> Option<&str> {
     if raw.len() > LARGEST {
         return None;
     }
-    let facts = Facts::of(raw);
-    if facts.control || (facts.brackets > DEPTH && !is_shallow(value, 0)) {
+    let Facts { special, brackets } = Facts::of(raw);
+    if special && !has_simple_escapes(raw) {
         return None;
     }
-    if facts.backslash && !has_simple_escapes(raw) {
-        return None;
-    }
-    if (facts.exponent && has_exponent(raw)) || has_long_number(raw) {
+    if (brackets > DEPTH && !is_shallow(value, 0)) || has_long_number(raw) {
         return None;
     }
     let text = simdutf8::basic::from_utf8(raw).ok()?;
-    (level == Level::Full || is_clean(raw, facts.backslash)).then_some(text)
+    let plain = if level == Level::Full { has_small_exponents(raw) } else { is_clean(raw, special) };
+    plain.then_some(text)
 }
 
 /// What the bytes of a text are, found in one pass that the compiler can do for many bytes at once.
 struct Facts {
-    control: bool,
-    backslash: bool,
+    /// There are control characters or backslashes.
+    special: bool,
     /// Brackets and braces that open.
     brackets: usize,
-    /// A digit before an `e`.
-    exponent: bool,
 }
 
 impl Facts {
     fn of(raw: &[u8]) -> Self {
         const CHUNK: usize = 64;
-        const BRACKET: u8 = 1;
-        const CONTROL: u8 = 2;
-        const BACKSLASH: u8 = 4;
-        const DIGIT: u8 = 8;
-        const E: u8 = 16;
-        let mut facts = Self { control: false, backslash: false, brackets: 0, exponent: false };
+        let mut facts = Self { special: false, brackets: 0 };
         let (chunks, tail) = raw.as_chunks::<CHUNK>();
         // Spaces change nothing.
         let mut last = [b' '; CHUNK];
         for (place, byte) in last.iter_mut().zip(tail) {
             *place = *byte;
         }
-        let mut before = b' ';
         for chunk in chunks.iter().chain([&last]) {
-            // What each byte is, one bit each; `[` and `{` differ in one bit of theirs, `e` and `E` too.
-            let kinds = chunk.map(|byte| {
-                let flag = |is: bool, bit: u8| if is { bit } else { 0 };
-                flag(byte < 0x20, CONTROL) | flag(byte == b'\\', BACKSLASH) | flag(byte | 0x20 == b'{', BRACKET)
-                    | flag(byte.wrapping_sub(b'0') < 10, DIGIT) | flag(byte | 0x20 == b'e', E)
-            });
-            let any = kinds.iter().fold(0, |any, kind| any | kind);
-            let brackets = kinds.iter().fold(0, |count, kind| count + (kind & BRACKET));
-            let exponent = kinds.iter().zip(kinds.iter().skip(1)).fold(0, |any, (one, two)| any | ((one << 1) & two & E));
-            let [first, .., end] = chunk;
-            facts.exponent |= exponent != 0 || (before.is_ascii_digit() && *first | 0x20 == b'e');
-            facts.control |= any & CONTROL != 0;
-            facts.backslash |= any & BACKSLASH != 0;
-            facts.brackets += usize::from(brackets);
-            before = *end;
+            facts.special |=
+                chunk.iter().fold(0, |any, byte| any | u8::from(*byte < 0x20) | u8::from(*byte == b'\\')) != 0;
+            // `[` and `{` differ in one bit.
+            facts.brackets += usize::from(chunk.iter().fold(0, |count, byte| count + u8::from(*byte | 0x20 == b'{')));
         }
         facts
     }
 }
 
-/// True where every backslash begins an escape that is no letter or digit of a name or a token, and no backslash.
+/// True where there are no control characters, and every backslash begins an escape that stands for no letter or digit of a
+/// name or a token, and for no backslash.
 fn has_simple_escapes(raw: &[u8]) -> bool {
-    let mut rest = raw;
-    while let Some(at) = memchr(b'\\', rest) {
-        let Some((b'n' | b'"' | b't' | b'r', behind)) = rest.get(at + 1..).and_then(|rest| rest.split_first()) else {
-            return false;
-        };
-        rest = behind;
+    let mut before = b' ';
+    let mut odd = false;
+    for byte in raw {
+        odd |= *byte < 0x20 || (before == b'\\' && !matches!(*byte, b'n' | b'"' | b't' | b'r'));
+        before = *byte;
     }
-    true
+    !odd
 }
 
-/// True where a number has an exponent of three digits: it may be beyond a double, and strict parsers would refuse the
-/// whole text.
-fn has_exponent(raw: &[u8]) -> bool {
-    memchr::memchr2_iter(b'e', b'E', raw).any(|at| {
-        let behind = match raw.get(at + 1..) {
-            Some([b'+', behind @ ..]) => behind,
-            behind => behind.unwrap_or_default(),
-        };
-        let digits = behind.iter().take(3).take_while(|byte| byte.is_ascii_digit()).count();
-        // In strings of hexadecimal digits, letters stand before the digits.
-        let before = raw.get(..at).unwrap_or_default().iter().rev().find(|byte| !matches!(byte, b'0'..=b'9' | b'.' | b'-'));
-        digits == 3 && !before.is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'"')
-    })
+/// True where no number has an exponent of three digits. Beyond that it may not fit a double, and strict parsers would
+/// refuse the whole text.
+fn has_small_exponents(raw: &[u8]) -> bool {
+    !memchr::memchr2_iter(b'e', b'E', raw).any(|at| at > 0 && is_big_exponent(raw, at - 1))
 }
 
-/// True where there are three hundred digits next to each other: one of any 256 bytes is one of them then.
+/// True where the digit at `at` is the last one before an exponent of three digits.
+fn is_big_exponent(raw: &[u8], at: usize) -> bool {
+    let behind = match raw.get(at + 2..) {
+        Some([b'+', behind @ ..]) => behind,
+        behind => behind.unwrap_or_default(),
+    };
+    let digits = behind.iter().take(3).take_while(|byte| byte.is_ascii_digit()).count();
+    // In strings of hexadecimal digits, letters stand before the digits.
+    let mut before = raw.get(..=at).unwrap_or_default().iter().rev();
+    digits == 3
+        && before.next().is_some_and(u8::is_ascii_digit)
+        && before.find(|byte| !matches!(byte, b'0'..=b'9' | b'.' | b'-')).is_none_or(|byte| !byte.is_ascii_alphabetic())
+}
+
+/// True where there are two hundred digits next to each other: one of any 128 bytes is one of them then.
 fn has_long_number(raw: &[u8]) -> bool {
-    raw.iter().skip(255).step_by(256).any(u8::is_ascii_digit)
-        && raw.split(|byte| !byte.is_ascii_digit()).any(|digits| digits.len() >= 300)
+    raw.iter().skip(127).step_by(128).any(u8::is_ascii_digit)
+        && raw.split(|byte| !byte.is_ascii_digit()).any(|digits| digits.len() >= 200)
 }
 
 /// True where nothing is nested deeper than what is shown, and nothing is folded.
@@ -126,16 +110,32 @@ fn is_shallow(value: Value<'_>, depth: usize) -> bool {
 /// True where nothing in the text is a secret or the name of one that has a value.
 fn is_clean(raw: &[u8], backslash: bool) -> bool {
     let mut scan = Scan::new(raw);
-    let mut judged = 0;
+    let (mut judged, mut harmless) = (0, 0);
     while let Some((at, lanes)) = scan.candidate() {
+        if raw.get(at).is_some_and(u8::is_ascii_digit) {
+            if is_big_exponent(raw, at) {
+                return false;
+            }
+            continue;
+        }
         if backslash {
             return false;
         }
-        if lanes & lane::WORDS != 0 && at >= judged {
-            let (start, end) = string_around(raw, at);
-            judged = end;
-            if raw.get(start..end).is_some_and(|content| names::secret(content).is_some()) {
-                return false;
+        if lanes & lane::WORDS != 0 {
+            if at >= judged {
+                let (start, end) = string_around(raw, at);
+                judged = end;
+                let content = raw.get(start..end).unwrap_or_default();
+                if names::secret(content).is_some() {
+                    return false;
+                }
+                // It is a name, and a harmless one.
+                if content.iter().all(|byte| byte.is_ascii_alphanumeric()) {
+                    harmless = end;
+                }
+            }
+            if at < harmless && lanes & !lane::WORDS == 0 {
+                continue;
             }
         }
         if scan.look(at, lanes).is_some() {
@@ -152,17 +152,4 @@ fn string_around(raw: &[u8], at: usize) -> (usize, usize) {
     let last = raw.len().min(at + LONGEST);
     let end = raw.get(at..last).and_then(|behind| memchr(b'"', behind)).map_or(last, |quote| at + quote);
     (start, end)
-}
-
-#[cfg(test)]
-pub(super) fn parts(raw: &[u8]) {
-    let time = |name: &str, work: &dyn Fn()| {
-        let best = (0..3000).map(|_| { let start = std::time::Instant::now(); for _ in 0..30 { work(); } start.elapsed() / 30 });
-        println!("  {name}: {:?}", best.min().unwrap_or_default());
-    };
-    time("facts", &|| { std::hint::black_box(Facts::of(std::hint::black_box(raw)).brackets); });
-    time("long", &|| { std::hint::black_box(has_long_number(std::hint::black_box(raw))); });
-    time("utf8", &|| { let _ = std::hint::black_box(simdutf8::basic::from_utf8(std::hint::black_box(raw))); });
-    time("find", &|| { std::hint::black_box(super::prefilter::find(std::hint::black_box(raw), 0)); });
-    time("clean", &|| { std::hint::black_box(is_clean(std::hint::black_box(raw), false)); });
 }

@@ -64,7 +64,7 @@ pub(super) mod lane {
     pub(in super::super) const SG: Lanes = 1 << 18;
     /// `://` and others
     pub(in super::super) const COLON: Lanes = 1 << 19;
-    /// `Bearer`
+    /// `Bearer`, and exponents of numbers, which `plain` asks for
     pub(in super::super) const RER: Lanes = 1 << 20;
 }
 
@@ -124,6 +124,7 @@ const WINDOWS: &[Window] = &[
     (lane::COLON, [b":", b"/", b"/"]),
     (lane::COLON, [b":", b"A", b"A"]),
     (lane::RER, [b"rR", b"eE", b"rR"]),
+    (lane::RER, [b"0123456789", b"eE", b"0123456789+"]),
 ];
 
 /// For each byte: the lanes in which it can stand first (lowest), second and third.

@@ -56,8 +56,9 @@ impl<'t> Scan<'t> {
                 Some((at, lanes)) => match self.look(at, lanes) {
                     Some(hit) if hit.start >= limit => continue,
                     // A value that stands away from its name: in the name, there may be a secret as well.
-                    Some(hit) if hit.start > at && self.waiting.is_none() => {
-                        self.waiting = Some(hit);
+                    Some(hit) if hit.start > at => {
+                        let end = self.waiting.map_or(hit.end, |waiting| waiting.end.max(hit.end));
+                        self.waiting = Some(Hit { end, ..hit });
                         continue;
                     }
                     Some(hit) => hit,
@@ -155,7 +156,8 @@ impl<'t> Scan<'t> {
             if shape.sure == Sure::EdgeAndDigit && !beginning.iter().any(u8::is_ascii_digit) {
                 continue;
             }
-            return Some(Hit { start, end, kind: shape.kind });
+            // What is written together with it is part of it, whatever it is.
+            return Some(Hit { start, end: self.run(Class::Url, end), kind: shape.kind });
         }
         None
     }
@@ -191,8 +193,9 @@ impl<'t> Scan<'t> {
         let body = label_end + 5;
         let end = memmem::find(self.from(body), b"-----END").map_or(self.text.len(), |found| {
             let label = body + found + 8;
-            let line = self.range(label, self.text.len().min(label + LABEL));
-            memmem::find(line, b"-----").map_or(label, |found| label + found + 5)
+            let is_label = |byte: &&u8| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b' ');
+            let line = label + self.from(label).iter().take(LABEL).take_while(is_label).count();
+            if self.from(line).starts_with(b"-----") { line + 5 } else { line }
         });
         Some(Hit { start, end, kind: "private-key" })
     }
@@ -204,7 +207,9 @@ impl<'t> Scan<'t> {
         if !self.from(at).starts_with(b"://") {
             return None;
         }
-        let ends = |byte: &u8| matches!(byte, 0..=b' ' | b'/' | b'?' | b'#' | b'"' | b'\'' | b'`' | b'<' | b'>' | b'\\' | b'|');
+        let ends = |byte: &u8| {
+            matches!(byte, 0..=b' ' | b'/' | b'?' | b'#' | b'"' | b'\'' | b'`' | b'<' | b'>' | b'\\' | b'|')
+        };
         let length = self.from(start).iter().position(ends).unwrap_or(self.text.len() - start);
         let authority = self.range(start, start + length);
         let user_info = start + memchr::memrchr(b'@', authority)?;

@@ -1,14 +1,15 @@
 use std::time::{Duration, Instant};
 
-use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::Value as Json;
 
-use super::shapes::{Class, SHAPES, Sure};
 use super::{DEPTH, Level, Redacted, Redactor};
 use crate::json::Tape;
 
 mod examples;
+mod inputs;
+
+use inputs::{around, busy_json, clean_json, escapes, lax_json, placed, quoted, secret};
 
 /// Redacts JSON text. `None` where it is none.
 fn redact_with(text: &[u8], level: Level, limit: usize, short_cut: bool) -> Option<(String, Redacted)> {
@@ -81,153 +82,6 @@ fn assert_whole_markers(output: &str) {
     }
 }
 
-/// A string in quotes in which characters are escaped at random.
-fn quoted(text: &str, choices: &[u8]) -> String {
-    let mut choices = choices.iter().cycle().copied();
-    let mut out = String::from("\"");
-    for character in text.chars() {
-        let units = &mut [0; 2];
-        let units = character.encode_utf16(units).iter();
-        match choices.next().unwrap_or_default() {
-            0 | 1 => units.for_each(|unit| out.push_str(&format!("\\u{unit:04x}"))),
-            2 => units.for_each(|unit| out.push_str(&format!("\\u{unit:04X}"))),
-            3 if character == '/' => out.push_str("\\/"),
-            _ => out.push_str(json_string(&character.to_string()).strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).expect("quotes")),
-        }
-    }
-    out.push('"');
-    out
-}
-
-/// How characters are escaped: mostly not at all.
-fn escapes() -> impl Strategy<Value = Vec<u8>> {
-    prop_oneof![Just(vec![9]), vec(0..40_u8, 1..40), vec(0..3_u8, 1..4)]
-}
-
-fn body(class: Class, least: usize) -> BoxedStrategy<String> {
-    let length = least..least + 20;
-    let characters: Vec<char> = (0..128_u8).filter(|byte| class.has(*byte)).map(char::from).filter(|c| !"./=~%+".contains(*c)).collect();
-    vec(prop::sample::select(characters), length).prop_map(String::from_iter).boxed()
-}
-
-/// Text with a secret in it: the text before, the secret, and what must not be seen.
-fn secret() -> BoxedStrategy<(String, String)> {
-    let shape = (0..SHAPES.len()).prop_flat_map(|index| {
-        let shape = &SHAPES[index];
-        body(shape.class, shape.least.max(12)).prop_map(move |body| {
-            let digit = if shape.sure == Sure::EdgeAndDigit { "7" } else { "" };
-            (format!("{}{digit}{body}", shape.prefix), body)
-        })
-    });
-    let word = || "[A-Za-z0-9]{12,40}".prop_map(|word| format!("7{word}"));
-    let jwt = ("[A-Za-z0-9_-]{12,40}", "[A-Za-z0-9_-]{12,40}", "[A-Za-z0-9_-]{12,60}")
-        .prop_map(|(one, two, three)| (format!("eyJ{one}.{two}.{three}"), two));
-    let pem = vec("[A-Za-z0-9+/]{64}", 1..4).prop_map(|lines| {
-        let body = lines.join("\n");
-        (format!("-----BEGIN RSA PRIVATE KEY-----\n{body}\n-----END RSA PRIVATE KEY-----"), lines.concat())
-    });
-    let names = vec![
-        "password", "PASSWORD", "db_password", "userPassword", "api_key", "apiKey", "API-KEY", "x-api-key", "client_secret", "token",
-        "access_token", "AWS_SECRET_ACCESS_KEY", "Set-Cookie", "private_key", "credentials", "passwd",
-    ];
-    let patterns = vec![
-        "NAME=\"@@\"", "NAME='@@'", "NAME=@@", "NAME: @@", "NAME = @@", "{\"NAME\":\"@@\"}", "{\"NAME\": [\"@@\"]}",
-        "{'NAME': '@@'}", "https://host/?a=b&NAME=@@&c=d", "run --NAME @@ now", "run --NAME=@@ now", "<NAME>@@</NAME>",
-        "{\\\"NAME\\\":\\\"@@\\\"}", "headers[\"NAME\"] = \"@@\"", "NAME%3D@@",
-    ];
-    let given = (prop::sample::select(names), prop::sample::select(patterns), word()).prop_map(|(name, pattern, word)| {
-        let word = if name == "Set-Cookie" { format!("a={word}") } else { word };
-        (pattern.replace("NAME", name).replace("@@", &word), word)
-    });
-    let fixed = vec![
-        "Authorization: Basic @@", "authorization: Bearer @@", "Bearer @@", "Cookie: a=b; c=@@", "https://user:@@@host/path",
-        "postgres://u:@@@h:5432/d", "https://@@@@@github.com/a/b", "AccountName=a;AccountKey=@@;EndpointSuffix=b",
-        "https://a.blob.core.windows.net/b?sv=1&sig=@@@@@@", "https://hooks.slack.com/services/T0/B0/@@@@",
-        "https://discord.com/api/webhooks/123456789012345678/@@@@@@", "123456789:AA@@@@@@",
-    ];
-    let fixed = (prop::sample::select(fixed), word()).prop_map(|(pattern, word)| (pattern.replace("@@", &word), word));
-    prop_oneof![4 => shape, 1 => jwt, 1 => pem, 3 => given, 2 => fixed].boxed()
-}
-
-/// Text around a secret. A letter or digit next to it would make another word of it.
-fn around() -> impl Strategy<Value = (String, String)> {
-    let edge = prop::sample::select(vec!["", " ", "\n", "(", ", ", "é ", "\u{1f600} ", "text: ", "\" "]);
-    ("[a-z ]{0,20}", edge, "[a-z ]{0,20}").prop_map(|(before, edge, after)| {
-        let edge = if edge.is_empty() && !before.is_empty() { " " } else { edge };
-        (before + edge, if after.is_empty() { after } else { format!("\n {after}") })
-    })
-}
-
-/// Puts the text of a string somewhere in a JSON value.
-fn placed() -> impl Strategy<Value = fn(String) -> String> {
-    let places: Vec<fn(String) -> String> = vec![
-        |string| string,
-        |string| format!("[{string}]"),
-        |string| format!("{{\"text\" : {string}}}"),
-        |string| format!("{{{string}: 1}}"),
-        |string| format!("{{\"a\":1,\"content\":[{{\"type\":\"text\",\"text\":{string}}}],\"isError\":false}}"),
-        |string| format!("[1,2,{{\"a\\\"b\":[{string},{string}]}}]"),
-    ];
-    prop::sample::select(places)
-}
-
-/// JSON of innocent words.
-fn clean_json() -> BoxedStrategy<String> {
-    let text = "[a-zA-Z0-9 ,.!?()\"\\\\\n\té漢\u{1f600}]{0,40}".prop_map(|text| json_string(&text));
-    let leaf = prop_oneof![
-        Just("null".to_owned()),
-        Just("false".to_owned()),
-        any::<i64>().prop_map(|number| number.to_string()),
-        (any::<i32>(), 0..200_i32).prop_map(|(number, exponent)| format!("{number}.5e{exponent}")),
-        text,
-    ];
-    leaf.prop_recursive(5, 40, 5, |inner| {
-        prop_oneof![
-            vec(inner.clone(), 0..5).prop_map(|elements| format!("[{}]", elements.join(","))),
-            vec(("[a-m]{1,8}", inner), 0..5).prop_map(|members| {
-                let members: Vec<_> = members.into_iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();
-                format!("{{{}}}", members.join(" ,\n "))
-            }),
-        ]
-    })
-    .boxed()
-}
-
-/// JSON in which there is much of what matters here.
-fn busy_json() -> BoxedStrategy<String> {
-    let words = prop::sample::select(vec![
-        "token", "progressToken", "password", "the password is", "api key", "api_key", "key", "author", "authorization", "cookie", "name",
-        "value", "a", "text", "pwd", "/home", "secret", "secretary", "properties", "type", "anyOf", "pass", "12", "Bearer abc", "https://a:b@c",
-        "password=abc1", "token: x1", "sk-a", "eyJ", "://", "=", ": ", "\"password\":\"x\"", "'", "\n", "\\", "\\u0041", "é", "--token q1", "<", ">",
-        "[redacted:key:3]", "ghp_0123456789012345678901234567890123456789", "AKIA0123456789ABCDEF", "--", "{", "}", "ssn", "--password",
-    ]);
-    let text = (vec(words.clone(), 0..5), escapes()).prop_map(|(words, escapes)| quoted(&words.concat(), &escapes));
-    let key = (words, escapes()).prop_map(|(word, escapes)| quoted(word, &escapes)).boxed();
-    let leaf = prop_oneof![1 => Just("null".to_owned()), 1 => Just("true".to_owned()), 2 => any::<u32>().prop_map(|n| n.to_string()), 6 => text];
-    leaf.prop_recursive(5, 40, 5, move |inner| {
-        prop_oneof![
-            1 => vec(inner.clone(), 0..5).prop_map(|elements| format!("[{}]", elements.join(", "))),
-            2 => vec((key.clone(), inner), 0..5).prop_map(|members| {
-                let members: Vec<_> = members.into_iter().map(|(key, value)| format!("{key}:{value}")).collect();
-                format!("{{{}}}", members.join(","))
-            }),
-        ]
-    })
-    .boxed()
-}
-
-/// What only lax parsers take, and some that none takes.
-fn lax_json() -> impl Strategy<Value = Vec<u8>> {
-    let pieces: Vec<&'static [u8]> = vec![
-        b"{", b"}", b"[", b"]", b",", b":", b"\"", b"\"a\"", b"\"password\":", b"\"\xff\xfe\"", b"\"\\ud800\"", b"\"\\udc00x\\q\"", b"\"\n\r\x01\"", b"1e999",
-        b"-0", b"7", b"null", b" ", b"\n", b"\"\\ud83d\\ude00\"", b"\"\xe2\x80\xa8\"", b"\"ghp_", b"0123456789", b"abcdefghijkl", b"\\u0067", b"\\",
-    ];
-    let soup = vec(prop::sample::select(pieces), 0..12).prop_map(|pieces| pieces.concat());
-    let string = vec(any::<u8>(), 0..40).prop_map(|bytes| [b"[\"", bytes.as_slice(), b"\"]"].concat());
-    let deep = (0..2000_usize).prop_map(|depth| ["[".repeat(depth), "1".to_owned(), "]".repeat(depth)].concat().into_bytes());
-    prop_oneof![soup, string, deep]
-}
-
 proptest! {
     #[test]
     fn no_planted_secret_survives((text, hidden) in secret(), (before, after) in around(), escapes in escapes(), place in placed()) {
@@ -290,14 +144,14 @@ proptest! {
     }
 
     #[test]
-    fn everything_is_shown_at_level_full(json in busy_json()) {
+    fn everything_is_shown_at_level_full(json in busy_json("")) {
         let (output, redacted) = redact_with(json.as_bytes(), Level::Full, usize::MAX, true).expect("the test gives JSON");
         prop_assert_eq!(parse(&output), parse(&json));
         prop_assert_eq!(redacted, Redacted::default());
     }
 
     #[test]
-    fn the_short_cut_makes_no_difference(json in busy_json()) {
+    fn the_short_cut_makes_no_difference(json in busy_json("")) {
         let short = redact_with(json.as_bytes(), Level::Redacted, usize::MAX, true).expect("the test gives JSON");
         let walked = redact_with(json.as_bytes(), Level::Redacted, usize::MAX, false).expect("the test gives JSON");
         prop_assert_eq!(parse(&short.0), parse(&walked.0));
@@ -305,7 +159,7 @@ proptest! {
     }
 
     #[test]
-    fn redacting_twice_changes_nothing(json in busy_json()) {
+    fn redacting_twice_changes_nothing(json in busy_json(" ; ")) {
         let once = redact(&json);
         prop_assert_eq!(parse(&redact(&once)), parse(&once));
     }
@@ -327,7 +181,11 @@ proptest! {
     }
 
     #[test]
-    fn what_is_cut_stays_whole(json in busy_json(), limit in 0..400_usize, short_cut in any::<bool>()) {
+    fn what_is_cut_stays_whole(json in busy_json(""), limit in 0..400_usize, short_cut in any::<bool>()) {
+        let json = json.replace("[redacted:", "[");
+        if parse(&json).to_string().contains("[redacted:") {
+            return Ok(());
+        }
         let (output, redacted) = redact_with(json.as_bytes(), Level::Redacted, limit, short_cut).expect("the test gives JSON");
         prop_assert!(output.len() <= limit);
         prop_assert!(output.is_empty() || serde_json::from_str::<Json>(&output).is_ok(), "{}", output);
@@ -366,10 +224,56 @@ proptest! {
 #[test]
 fn hostile_text_takes_no_longer() {
     let pieces = [
-        "eyJ", "eyJaaaaaaaa.", "eyJaaaaaaaaaaaa", "token", "token ", "token=", "token: ", "token={", "token='", "token:$A", "pwd='/", "pwd=\"/", "pwd=\\\"/",
-        "\\\"", "\\", "\\/", "\\u0041", "://", "a://b@", "a://", "sk-", "sk-a", "-sk-", "SG.", "ya29.", "-----BEGIN ", "-----BEGIN PRIVATE KEY",
-        "Bearer ", "bearer", ":AA", "1234567890:AA", "authorization: a", "authorization: ", "\"password\":{", "\"password\":[\"", "<password>", "key", "ssn",
-        "AKIA", "hooks.slack.com/services/", "/api/webhooks/", "?sig=", "ghp_", ".", "é", "\u{1f600}", "[", "{", "1e9", "9",
+        "eyJ",
+        "eyJaaaaaaaa.",
+        "eyJaaaaaaaaaaaa",
+        "token",
+        "token ",
+        "token=",
+        "token: ",
+        "token={",
+        "token='",
+        "token:$A",
+        "pwd='/",
+        "pwd=\"/",
+        "pwd=\\\"/",
+        "\\\"",
+        "\\",
+        "\\/",
+        "\\u0041",
+        "://",
+        "a://b@",
+        "a://",
+        "sk-",
+        "sk-a",
+        "-sk-",
+        "SG.",
+        "ya29.",
+        "-----BEGIN ",
+        "-----BEGIN PRIVATE KEY",
+        "Bearer ",
+        "bearer",
+        ":AA",
+        "1234567890:AA",
+        "authorization: a",
+        "authorization: ",
+        "\"password\":{",
+        "\"password\":[\"",
+        "<password>",
+        "key",
+        "ssn",
+        "AKIA",
+        "hooks.slack.com/services/",
+        "/api/webhooks/",
+        "?sig=",
+        "ghp_",
+        ".",
+        "é",
+        "\u{1f600}",
+        "[",
+        "{",
+        "1e9",
+        "9",
     ];
     for piece in pieces {
         for filler in ["", " ", ".", "a"] {
@@ -386,12 +290,16 @@ fn hostile_text_takes_no_longer() {
 
 #[test]
 fn nothing_is_written_at_level_none() {
-    assert_eq!(redact_with(b"{\"a\":1}", Level::None, 100, true).expect("the test gives JSON"), (String::new(), Redacted::default()));
+    assert_eq!(
+        redact_with(b"{\"a\":1}", Level::None, 100, true).expect("the test gives JSON"),
+        (String::new(), Redacted::default())
+    );
 }
 
 #[test]
 fn what_is_nested_too_deep_stands_as_a_string() {
-    let json = |depth: usize| "[".repeat(depth) + "\"ghp_0123456789012345678901234567890123456789\"" + &"]".repeat(depth);
+    let json =
+        |depth: usize| "[".repeat(depth) + "\"ghp_0123456789012345678901234567890123456789\"" + &"]".repeat(depth);
     let at_the_limit = redact(&json(DEPTH));
     assert!(at_the_limit.contains("[redacted:github-token:44]"));
     for depth in [DEPTH + 1, 1_000, 1_500, 10_000] {
@@ -411,25 +319,38 @@ fn measure() {
     // A multiplication waits for the one before: three cycles each.
     let cycle = (0..3000).map(|_| {
         let start = Instant::now();
-        let product = (0..10_000_u64).fold(std::hint::black_box(3_u64), |product, _| std::hint::black_box(product.wrapping_mul(7)));
+        let product = (0..10_000_u64)
+            .fold(std::hint::black_box(3_u64), |product, _| std::hint::black_box(product.wrapping_mul(7)));
         std::hint::black_box(product);
         start.elapsed()
     });
     println!("a multiplication takes {:?} / 10,000", cycle.min().unwrap_or_default());
     let sentence = "The quick brown fox jumps over the lazy dog, and then it reads the next file. ";
     let call = r#"{"jsonrpc":"2.0","id":17,"method":"tools/call","params":{"name":"read_file","arguments":{"path":"/home/user/project/src/main.rs","encoding":"utf-8","offset":0,"limit":2000,"description":"Read the beginning of the file to find the entry point of the program"},"_meta":{"progressToken":17,"trace":"4bf92f3577b34da6a3ce929d0e0e4736"}}}"#;
-    let result = |text: &str| format!(r#"{{"result":{{"content":[{{"type":"text","text":"{text}"}}],"isError":false}},"jsonrpc":"2.0","id":17}}"#);
+    let result = |text: &str| {
+        format!(
+            r#"{{"result":{{"content":[{{"type":"text","text":"{text}"}}],"isError":false}},"jsonrpc":"2.0","id":17}}"#
+        )
+    };
     let plain = result(&sentence.repeat(3));
     let lines = result(&(sentence.replace(", ", ",\\n") + "He said \\\"no\\\".").repeat(3));
     let long = result(&sentence.repeat(37));
-    let secret = result(&format!("{sentence}export GITHUB_TOKEN=ghp_0123456789012345678901234567890123456789 {sentence}"));
+    let secret =
+        result(&format!("{sentence}export GITHUB_TOKEN=ghp_0123456789012345678901234567890123456789 {sentence}"));
     let nested = result(&(r#"{\"name\":\"fox\",\"size\":7,\"tags\":[\"a\",\"b\"]},"#.repeat(5)));
     let big = result(&sentence.repeat(1300));
-    for (name, text) in [("call", call), ("plain", &plain), ("lines", &lines), ("3 KB", &long), ("secret", &secret), ("nested", &nested), ("100 KB", &big)] {
+    for (name, text) in [
+        ("call", call),
+        ("plain", &plain),
+        ("lines", &lines),
+        ("3 KB", &long),
+        ("secret", &secret),
+        ("nested", &nested),
+        ("100 KB", &big),
+    ] {
         let mut tape = Tape::new();
         tape.parse(text.as_bytes()).expect("the text is JSON");
         let value = tape.root(text.as_bytes()).expect("the text is JSON");
-        super::plain::parts(text.as_bytes());
         let mut redactor = Redactor::new(Level::Redacted);
         let mut out = String::new();
         for short_cut in [true, false] {
@@ -440,7 +361,11 @@ fn measure() {
                 for _ in 0..rounds {
                     out.clear();
                     let value = std::hint::black_box(value);
-                    if short_cut { redactor.value(value, 1 << 20, &mut out) } else { redactor.walk(value, 1 << 20, &mut out) };
+                    if short_cut {
+                        redactor.value(value, 1 << 20, &mut out)
+                    } else {
+                        redactor.walk(value, 1 << 20, &mut out)
+                    };
                     std::hint::black_box(&out);
                 }
                 start.elapsed() / rounds

@@ -1,8 +1,6 @@
 //! A sink that remembers what it is given.
 
-use crate::event::{
-    Body, CallState, Event, EventId, Gap, Marks, MessageDirection, MessageType, Session, SessionState, Sink,
-};
+use crate::event::{Body, CallState, Event, EventId, Gap, Marks, MessageDirection, MessageType, Session, SessionState, Sink};
 use crate::input::{ProcessId, StreamKey, Time, Verdict};
 
 /// A message event, owned.

@@ -61,8 +61,14 @@ fn errors_of_the_protocol_and_of_the_tool_are_told_apart() {
 #[test]
 fn progress_is_counted_by_its_token() {
     let (mut world, mut pair) = session();
-    let with_token = |id: u32, token: &str| format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"t","_meta":{{"progressToken":{token}}}}}}}"#);
-    let progress = |token: &str| format!(r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":{token},"progress":1}}}}"#);
+    let with_token = |id: u32, token: &str| {
+        format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"t","_meta":{{"progressToken":{token}}}}}}}"#
+        )
+    };
+    let progress = |token: &str| {
+        format!(r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":{token},"progress":1}}}}"#)
+    };
     pair.ask(&mut world, &with_token(1, "7"));
     pair.ask(&mut world, &with_token(2, "\"7\""));
     pair.answer(&mut world, &progress("7"));
@@ -75,7 +81,8 @@ fn progress_is_counted_by_its_token() {
     let recorder = outcome(world);
     let counts: Vec<_> = recorder.calls().map(|(_, call)| call.progress_count).collect();
     assert_eq!(counts, [0, 0, 2, 1]);
-    let related: Vec<_> = recorder.messages().filter(|(_, m)| m.method.ends_with("progress")).map(|(_, m)| m.related_request_id.as_str()).collect();
+    let related: Vec<_> =
+        recorder.messages().filter(|(_, m)| m.method.ends_with("progress")).map(|(_, m)| m.related_request_id.as_str()).collect();
     assert_eq!(related, ["1", "2", "1", "", ""]);
 }
 
@@ -99,12 +106,16 @@ fn a_cancelled_call_ends_once_and_its_late_answer_is_still_paired() {
 
 fn asks(id: u32, state: Option<&str>) -> String {
     let state = state.map(|state| format!(r#","requestState":"{state}""#)).unwrap_or_default();
-    format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"resultType":"input_required","inputRequests":{{"ok":{{"method":"elicitation/create","params":{{}}}}}}{state}}}}}"#)
+    format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"result":{{"resultType":"input_required","inputRequests":{{"ok":{{"method":"elicitation/create","params":{{}}}}}}{state}}}}}"#
+    )
 }
 
 fn retry(id: u32, text: &str, state: Option<&str>) -> String {
     let state = state.map(|state| format!(r#""requestState":"{state}","#)).unwrap_or_default();
-    format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"inputResponses":{{"ok":{{"action":"accept"}}}},{state}"name":"echo","arguments":{{"text":"{text}"}}}}}}"#)
+    format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"inputResponses":{{"ok":{{"action":"accept"}}}},{state}"name":"echo","arguments":{{"text":"{text}"}}}}}}"#
+    )
 }
 
 #[test]
@@ -123,8 +134,15 @@ fn a_retry_with_input_is_linked_to_the_first_request() {
         expect(
             &recorder,
             &[
-                ("1", Started), ("1", InputRequired), ("2", Started), ("2", InputRequired), ("3", Started), ("3", InputRequired),
-                ("4", Started), ("4", Completed), ("1", Abandoned),
+                ("1", Started),
+                ("1", InputRequired),
+                ("2", Started),
+                ("2", InputRequired),
+                ("3", Started),
+                ("3", InputRequired),
+                ("4", Started),
+                ("4", Completed),
+                ("1", Abandoned),
             ],
         );
         let of: Vec<_> = recorder.calls().map(|(_, call)| call.retry_of.as_str()).collect();
@@ -152,28 +170,37 @@ fn a_call_that_became_a_task_ends_with_the_tasks_result() {
     assert_eq!(of_task, [("t-1", ""), ("t-1", "1"), ("t-1", ""), ("t-1", "1"), ("t-1", "")]);
 
     // The extension: inside `tasks/get`, or in a notification; it may be cancelled.
-    let created = |id: u32, task: &str| format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"resultType":"task","taskId":"{task}","status":"working"}}}}"#);
+    let created = |id: u32, task: &str| {
+        format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"resultType":"task","taskId":"{task}","status":"working"}}}}"#)
+    };
     let (mut world, mut pair) = modern();
     for (id, task) in [(1, "a"), (2, "b"), (3, "c"), (4, "d"), (5, "e")] {
         pair.ask(&mut world, &call(id, task));
         pair.answer(&mut world, &created(id, task));
     }
     pair.ask(&mut world, r#"{"jsonrpc":"2.0","id":6,"method":"tasks/get","params":{"taskId":"b"}}"#);
-    pair.answer(&mut world, r#"{"jsonrpc":"2.0","id":6,"result":{"resultType":"complete","taskId":"b","status":"completed","result":{"content":[]}}}"#);
+    pair.answer(
+        &mut world,
+        r#"{"jsonrpc":"2.0","id":6,"result":{"resultType":"complete","taskId":"b","status":"completed","result":{"content":[]}}}"#,
+    );
     pair.answer(&mut world, r#"{"jsonrpc":"2.0","method":"notifications/tasks","params":{"taskId":"a","status":"completed","result":{"content":[{"type":"text","text":"A"}]}}}"#);
     pair.answer(&mut world, r#"{"jsonrpc":"2.0","method":"notifications/tasks","params":{"taskId":"c","status":"failed","error":{"code":1,"message":"m"}}}"#);
     pair.answer(&mut world, r#"{"jsonrpc":"2.0","method":"notifications/tasks","params":{"taskId":"d","status":"cancelled"}}"#);
     let recorder = outcome(world);
     assert_eq!(
         states(&recorder).split_off(10),
-        [("2", Completed), ("1", Completed), ("3", Failed), ("4", Cancelled), ("5", Abandoned)].map(|(id, state)| (id.to_owned(), state))
+        [("2", Completed), ("1", Completed), ("3", Failed), ("4", Cancelled), ("5", Abandoned)]
+            .map(|(id, state)| (id.to_owned(), state))
     );
 }
 
 #[test]
 fn a_subscription_is_never_given_up_for_time() {
     let (mut world, mut pair) = modern();
-    pair.ask(&mut world, r#"{"jsonrpc":"2.0","id":"listen-1","method":"subscriptions/listen","params":{"notifications":{"toolsListChanged":true}}}"#);
+    pair.ask(
+        &mut world,
+        r#"{"jsonrpc":"2.0","id":"listen-1","method":"subscriptions/listen","params":{"notifications":{"toolsListChanged":true}}}"#,
+    );
     world.tick(2_000_000_000);
     world.pass(86_400_000_000_000);
     world.tick(2_000_000_000);

@@ -92,7 +92,8 @@ fn what_is_certainly_not_mcp_is_ignored() {
         }
         // Short ones are not decided in so few bytes.
         let decided = verdicts.contains(&Some(Verdict::Ignore));
-        let short = sides.iter().all(|side| side.len() < 4096) && sides.iter().all(|side| side.iter().filter(|&&byte| byte == b'\n' || byte == 0).count() < 64);
+        let short = sides.iter().all(|side| side.len() < 4096)
+            && sides.iter().all(|side| side.iter().filter(|&&byte| byte == b'\n' || byte == 0).count() < 64);
         assert!(decided || short, "{name}");
     }
 }

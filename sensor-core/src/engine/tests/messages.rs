@@ -1,8 +1,8 @@
 //! Each message is given out once, whole, for what it is.
 
 use super::*;
-use crate::event::{MessageDirection, MessageType};
 use crate::event::Marks;
+use crate::event::{MessageDirection, MessageType};
 use crate::input::LossReasons;
 use crate::testing::{Input, What};
 
@@ -80,7 +80,8 @@ fn f22_elements_of_a_batch_are_messages_of_their_own() {
     assert_eq!(messages[0].size, one.len() as u64);
     assert_eq!(messages[1].sha256.as_slice(), ring::digest::digest(&ring::digest::SHA256, two.as_bytes()).as_ref());
     assert!(messages.iter().all(|message| message.marks.contains(Marks::BATCH)));
-    let ends: Vec<_> = recorder.calls().filter(|(_, call)| !call.result.is_empty()).map(|(_, call)| call.arguments.as_str()).collect();
+    let ends: Vec<_> =
+        recorder.calls().filter(|(_, call)| !call.result.is_empty()).map(|(_, call)| call.arguments.as_str()).collect();
     assert_eq!(ends, [r#"{"text":"b"}"#, r#"{"text":"a"}"#]);
 }
 
@@ -118,7 +119,11 @@ fn f25_methods_of_no_revision_are_recorded_and_marked() {
 fn f39_bytes_taken_at_both_ends_are_one_message_however_late_the_reader() {
     let (mut world, mut pair) = session();
     let both = |world: &mut World, end: crate::input::End, process| {
-        let Some(Input::Chunk { stream, epoch, offset, bytes, .. }) = world.inputs.iter().rfind(|input| matches!(input, Input::Chunk { .. })).cloned() else { panic!() };
+        let Some(Input::Chunk { stream, epoch, offset, bytes, .. }) =
+            world.inputs.iter().rfind(|input| matches!(input, Input::Chunk { .. })).cloned()
+        else {
+            panic!()
+        };
         let time = world.now;
         world.inputs.push(Input::Chunk { time, stream, epoch, end, process, offset, loss: LossReasons::default(), bytes });
     };
@@ -180,7 +185,10 @@ fn requests_of_the_server_pair_the_other_way_round() {
     let (mut world, mut pair) = session();
     pair.ask(&mut world, &call(1, "x"));
     pair.answer(&mut world, r#"{"jsonrpc":"2.0","id":1,"method":"sampling/createMessage","params":{"messages":[],"maxTokens":5}}"#);
-    pair.ask(&mut world, r#"{"jsonrpc":"2.0","id":1,"result":{"role":"assistant","model":"m","content":{"type":"text","text":"t"}}}"#);
+    pair.ask(
+        &mut world,
+        r#"{"jsonrpc":"2.0","id":1,"result":{"role":"assistant","model":"m","content":{"type":"text","text":"t"}}}"#,
+    );
     pair.answer(&mut world, &result(1, "x"));
     let recorder = outcome(world);
     assert_eq!(methods(&recorder).split_off(3), ["tools/call", "<sampling/createMessage", "sampling/createMessage", "<tools/call"]);
@@ -228,7 +236,10 @@ fn a_uri_is_given_out_redacted_and_a_tools_name_as_it_is() {
     let mut world = World::default();
     let mut pair = Pair::on_pipes(&mut world);
     let token = format!("ghp_{}", "a1B2".repeat(9));
-    pair.ask(&mut world, &format!(r#"{{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{{"uri":"https:\/\/x\/?t={token}"}}}}"#));
+    pair.ask(
+        &mut world,
+        &format!(r#"{{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{{"uri":"https:\/\/x\/?t={token}"}}}}"#),
+    );
     pair.ask(&mut world, &call(2, &token));
     let mut engine = Engine::new(Config::default());
     let mut recorder = Recorder::default();

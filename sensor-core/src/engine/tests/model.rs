@@ -44,9 +44,14 @@ const C2S: MessageDirection = MessageDirection::ClientToServer;
 const S2C: MessageDirection = MessageDirection::ServerToClient;
 
 impl Modelled {
-    fn say(&mut self, direction: MessageDirection, method: &str, id: &str, text: &str, choices: &mut Choices) {
+    fn expect(&mut self, direction: MessageDirection, method: &str, id: &str, text: &str) {
         let side = usize::from(direction == S2C);
         self.expected[side].push(Expected { direction, method: method.to_owned(), id: id.to_owned(), size: text.len() as u64 });
+    }
+
+    fn say(&mut self, direction: MessageDirection, method: &str, id: &str, text: &str, choices: &mut Choices) {
+        self.expect(direction, method, id, text);
+        let side = usize::from(direction == S2C);
         self.unwritten[side].extend_from_slice(text.as_bytes());
         let end: &[u8] = [b"\n".as_slice(), b"\r\n", b"\n\n", b" \n"][choices.below(4)];
         self.unwritten[side].extend_from_slice(end);
@@ -61,15 +66,27 @@ impl Modelled {
         match choices.below(8) {
             0..3 => {
                 let id = self.id(choices);
-                let text = format!(r#"{{"method":"tools/call","params":{{"name":"t{}","arguments":{{"n":"{}"}}}},"jsonrpc":"2.0","id":{id}}}"#, self.next_id, "y".repeat(choices.below(400)));
+                let text = format!(
+                    r#"{{"method":"tools/call","params":{{"name":"t{}","arguments":{{"n":"{}"}}}},"jsonrpc":"2.0","id":{id}}}"#,
+                    self.next_id,
+                    "y".repeat(choices.below(400))
+                );
                 self.calls.insert(id.clone(), CallState::Abandoned);
                 self.open.push((id.clone(), "tools/call"));
                 self.say(C2S, "tools/call", &id, &text, choices);
             }
             3 => {
+                // Alone, or as a batch with a notification.
                 let id = self.id(choices);
                 self.open.push((id.clone(), "tools/list"));
-                self.say(C2S, "tools/list", &id, &format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/list"}}"#), choices);
+                let list = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/list"}}"#);
+                if choices.one_in(3) {
+                    self.expect(C2S, "tools/list", &id, &list);
+                    self.expect(C2S, "notifications/initialized", "", NOTED);
+                    self.unwritten[0].extend_from_slice(format!("[{list} , {NOTED}]\n").as_bytes());
+                } else {
+                    self.say(C2S, "tools/list", &id, &list, choices);
+                }
             }
             4 => {
                 let id = format!("{}", 1 + choices.below(1000));
@@ -89,7 +106,10 @@ impl Modelled {
                 let text = if fails {
                     format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-1,"message":"{}"}}}}"#, "z".repeat(choices.below(50)))
                 } else {
-                    format!(r#"{{"result":{{"content":[{{"type":"text","text":"{}"}}]}},"jsonrpc":"2.0","id":{id}}}"#, "z".repeat(choices.below(600)))
+                    format!(
+                        r#"{{"result":{{"content":[{{"type":"text","text":"{}"}}]}},"jsonrpc":"2.0","id":{id}}}"#,
+                        "z".repeat(choices.below(600))
+                    )
                 };
                 if method == "tools/call" {
                     self.calls.insert(id.clone(), if fails { CallState::Failed } else { CallState::Completed });
@@ -118,11 +138,21 @@ impl Modelled {
         let count = if whole { waiting.len() } else { 1 + choices.below(waiting.len()) };
         let bytes: Vec<u8> = waiting.drain(..count).collect();
         let Pair { client, server, .. } = self.pair;
-        let (line, writer, reader) = if side == 0 { (&mut self.pair.to, client, server) } else { (&mut self.pair.from, server, client) };
+        let (line, writer, reader) =
+            if side == 0 { (&mut self.pair.to, client, server) } else { (&mut self.pair.from, server, client) };
         world.write(line, writer, &bytes);
         if choices.one_in(4) {
             let Some(Input::Chunk { time, stream, epoch, offset, bytes, .. }) = world.inputs.last().cloned() else { return };
-            let twin = Input::Chunk { time: time + 1, stream, epoch, end: End::Reader, process: reader, offset, loss: LossReasons::default(), bytes };
+            let twin = Input::Chunk {
+                time: time + 1,
+                stream,
+                epoch,
+                end: End::Reader,
+                process: reader,
+                offset,
+                loss: LossReasons::default(),
+                bytes,
+            };
             world.inputs.push(twin);
         }
         world.read(line, reader);
@@ -195,8 +225,13 @@ fn holds(recorder: &Recorder, sessions: &[Modelled]) {
                 .iter()
                 .filter_map(|event| match &event.what {
                     What::Message(message) if message.direction == direction => {
-                        assert_eq!(Marks(message.marks.0 & !Marks::CARRIAGE_RETURN.0), Marks::default());
-                        Some(Expected { direction, method: message.method.clone(), id: message.request_id.clone(), size: message.size })
+                        assert_eq!(Marks(message.marks.0 & !Marks::BATCH.0), Marks::default());
+                        Some(Expected {
+                            direction,
+                            method: message.method.clone(),
+                            id: message.request_id.clone(),
+                            size: message.size,
+                        })
                     }
                     _ => None,
                 })
@@ -220,8 +255,8 @@ fn holds(recorder: &Recorder, sessions: &[Modelled]) {
 
 /// Swaps neighbours of different streams, as a ring that several processors fill does, within a millisecond.
 fn disturb(world: &mut World, swaps: &[u16]) {
-    let stream = |input: &Input| match input {
-        Input::Chunk { stream, end: End::Writer, .. } => Some(*stream),
+    let chunk = |input: &Input| match input {
+        Input::Chunk { stream, end: End::Writer, time, .. } => Some((*stream, *time)),
         _ => None,
     };
     for &at in swaps {
@@ -230,9 +265,13 @@ fn disturb(world: &mut World, swaps: &[u16]) {
             return;
         }
         let at = usize::from(at) % (count - 1);
-        let (one, other) = (stream(&world.inputs[at]), stream(&world.inputs[at + 1]));
-        if one.is_some() && other.is_some() && one != other {
-            world.inputs.swap(at, at + 1);
+        // A reader's touch often stands between a request and its answer.
+        let behind = if chunk(&world.inputs[at + 1]).is_none() && at + 2 < count { at + 2 } else { at + 1 };
+        if let (Some((one, first)), Some((other, second))) = (chunk(&world.inputs[at]), chunk(&world.inputs[behind]))
+            && one != other
+            && second.abs_diff(first) < 1_000_000
+        {
+            world.inputs[at..=behind].rotate_left(1);
         }
     }
 }
@@ -265,7 +304,7 @@ proptest! {
                 number => crate::input::StreamKey::Unix { from: number, to: 5 - number },
             };
             let input = match kind {
-                0 | 1 | 2 => Input::Chunk {
+                0..=2 => Input::Chunk {
                     time, stream: key, epoch, end: if kind == 2 { End::Reader } else { End::Writer }, process, offset: offset * u64::from(kind > 0),
                     loss: LossReasons(u8::from(offset == 3)), bytes: pieces.concat().into_bytes(),
                 },
@@ -288,7 +327,18 @@ proptest! {
 
 /// Pieces of traffic, whole and broken.
 const PIECES: &[&str] = &[
-    "\n", "\r", "{", "}", "[", "]", "\"", "\\", "\0", "\u{feff}", "text ", "Content-Length: 5\r\n\r\n",
+    "\n",
+    "\r",
+    "{",
+    "}",
+    "[",
+    "]",
+    "\"",
+    "\\",
+    "\0",
+    "\u{feff}",
+    "text ",
+    "Content-Length: 5\r\n\r\n",
     "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"a\",\"task\":{},\"_meta\":{\"progressToken\":1,\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"}}}\n",
     "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"a\",\"requestState\":\"s\",\"inputResponses\":{}}}\n",
     "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"resultType\":\"input_required\",\"requestState\":\"s\"}}\n",

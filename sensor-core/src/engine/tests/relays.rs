@@ -12,7 +12,7 @@ fn chain(world: &mut World, make: fn(&mut World) -> Pair) -> (Pair, Pair) {
 
 fn last_session(recorder: &Recorder, server: ProcessId) -> Session {
     let of_server = recorder.events.iter().filter(|event| event.session.server == Some(server));
-    of_server.last().unwrap().session.clone()
+    of_server.max_by_key(|event| event.session.relay_of).unwrap().session.clone()
 }
 
 #[test]
@@ -34,6 +34,24 @@ fn f38_a_session_that_a_wrapper_passes_on_is_told_as_a_relay_of_the_first() {
         let opened = recorder.sessions().find(|(event, _)| event.session.id == second.id).unwrap().0;
         assert_eq!(opened.session.relay_of, Some(first.id));
     }
+}
+
+#[test]
+fn a_relay_behind_a_relay_is_the_relay_of_the_nearer_one() {
+    let mut world = World::default();
+    let (mut outer, mut middle) = chain(&mut world, Pair::on_two_sockets);
+    let mut inner = Pair { client: middle.server, ..Pair::on_pipes(&mut world) };
+    for (request, answer) in [(INITIALIZE, INITIALIZED), (&call(1, "x"), &result(1, "x"))] {
+        for pair in [&mut outer, &mut middle, &mut inner] {
+            pair.ask(&mut world, request);
+        }
+        for pair in [&mut inner, &mut middle, &mut outer] {
+            pair.answer(&mut world, answer);
+        }
+    }
+    let recorder = outcome(world);
+    let [first, second, third] = [outer, middle, inner].map(|pair| last_session(&recorder, pair.server));
+    assert_eq!([first.relay_of, second.relay_of, third.relay_of], [None, Some(first.id), Some(second.id)]);
 }
 
 #[test]

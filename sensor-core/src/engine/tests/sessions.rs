@@ -69,7 +69,8 @@ fn f35_twenty_sessions_of_one_client_with_the_same_ids_keep_apart() {
         assert_eq!(by_session(&recorder).len(), 20);
         for (number, pair) in pairs.iter().enumerate() {
             let text = number.to_string();
-            let ended = recorder.calls().filter(|(_, call)| !call.result.is_empty() && call.arguments.contains(&format!("\"{text}\"")));
+            let ended =
+                recorder.calls().filter(|(_, call)| !call.result.is_empty() && call.arguments.contains(&format!("\"{text}\"")));
             let ended: Vec<_> = ended.collect();
             assert_eq!(ended.len(), 1);
             assert!(ended[0].1.result.contains(&format!("\"{text}\"")));
@@ -120,9 +121,12 @@ fn f37_a_socket_handed_to_a_worker_names_the_worker_from_then_on() {
     pair.call(&mut world, 2, "y");
     let recorder = outcome(world);
     assert_eq!(by_session(&recorder).len(), 1);
-    let answers = recorder.messages().filter(|(_, message)| message.method == "tools/call" && message.direction == MessageDirection::ServerToClient);
+    let answers = recorder
+        .messages()
+        .filter(|(_, message)| message.method == "tools/call" && message.direction == MessageDirection::ServerToClient);
     assert!(answers.map(|(event, _)| event.server).eq([Some(pair.server); 2]));
-    let updated = recorder.sessions().filter(|(event, state)| *state == SessionState::Updated && event.session.server == Some(pair.server));
+    let updated =
+        recorder.sessions().filter(|(event, state)| *state == SessionState::Updated && event.session.server == Some(pair.server));
     assert_eq!(updated.count(), 1);
 }
 
@@ -225,7 +229,7 @@ fn a_first_request_waits_for_its_reader_but_not_for_long() {
     let mut run = Run::new();
     let mut pair = Pair::on_pipes(&mut world);
     world.write(&mut pair.to, pair.client, format!("{INITIALIZE}\n").as_bytes());
-    world.tick(4_500_000_000);
+    world.tick(59_500_000_000);
     assert_eq!(run.feed(&mut world).events.len(), 0);
     assert_eq!(run.recorder.verdict_on(pair.to.key), Some(Verdict::Capture));
     world.tick(1_000_000_000);
@@ -285,7 +289,12 @@ fn a_client_that_fakes_answers_in_its_own_stream_is_found_by_its_servers_answers
 
 #[test]
 fn a_server_may_print_for_long_before_it_answers() {
-    for (make, read_first) in [(Pair::on_pipes as fn(&mut World) -> Pair, true), (Pair::on_pipes, false), (Pair::on_socket, true), (Pair::on_two_sockets, false)] {
+    for (make, read_first) in [
+        (Pair::on_pipes as fn(&mut World) -> Pair, true),
+        (Pair::on_pipes, false),
+        (Pair::on_socket, true),
+        (Pair::on_two_sockets, false),
+    ] {
         let mut world = World::default();
         let mut pair = make(&mut world);
         if read_first {
@@ -321,6 +330,47 @@ fn a_servers_stderr_is_ignored_once_its_stdout_is_known() {
     let recorder = outcome(world);
     assert_whole(&recorder, &pair, 4);
     assert_eq!(recorder.verdict_on(stderr.key), Some(Verdict::Ignore));
+}
+
+#[test]
+fn a_server_that_logs_every_message_to_its_stderr_is_one_session() {
+    for (requests, answers) in [(true, false), (false, true), (true, true)] {
+        let mut world = World::default();
+        let mut pair = Pair::on_pipes(&mut world);
+        let mut stderr = world.pipe();
+        pair.handshake(&mut world);
+        for id in 1..20 {
+            pair.ask(&mut world, &call(id, "x"));
+            if requests {
+                world.say(&mut stderr, pair.server, pair.client, &call(id, "x"));
+            }
+            if answers {
+                world.say(&mut stderr, pair.server, pair.client, &result(id, "x"));
+            }
+            pair.answer(&mut world, &result(id, "x"));
+            world.tick(500_000_000);
+        }
+        let recorder = outcome(world);
+        assert_eq!((by_session(&recorder).len(), recorder.messages().count()), (1, 3 + 38));
+    }
+}
+
+#[test]
+fn two_sessions_of_the_same_two_processes_are_two() {
+    let mut world = World::default();
+    let mut one = Pair::on_pipes(&mut world);
+    let mut two = Pair { client: one.client, server: one.server, ..Pair::on_pipes(&mut world) };
+    one.handshake(&mut world);
+    two.handshake(&mut world);
+    for id in 1..4 {
+        one.call(&mut world, id, "one");
+        two.call(&mut world, id, "two");
+    }
+    let recorder = outcome(world);
+    assert!(by_session(&recorder).values().eq(&[9, 9]));
+    for (_, call) in recorder.calls().filter(|(_, call)| !call.result.is_empty()) {
+        assert_eq!(call.arguments.contains("one"), call.result.contains("one"));
+    }
 }
 
 #[test]
@@ -367,7 +417,11 @@ fn tcp_and_terminals_are_bound_by_their_object() {
 
 #[test]
 fn a_conversation_that_was_under_way_is_a_late_attach() {
-    let modern = |id: &str| format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/list","params":{{"_meta":{{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}}}}"#);
+    let modern = |id: &str| {
+        format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/list","params":{{"_meta":{{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}}}}"#
+        )
+    };
     let discover = r#"{"jsonrpc":"2.0","id":"server-discover-probe-1","method":"server/discover","params":{}}"#;
     let cases = [
         (call(57, "x"), true),

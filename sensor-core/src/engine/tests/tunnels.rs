@@ -8,14 +8,22 @@ fn mcp_inside_acp_is_a_session_of_its_own() {
     let mut world = World::default();
     let mut editor = Pair::on_pipes(&mut world);
     let agent = editor.server;
-    editor.ask(&mut world, r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":1,"clientCapabilities":{}}}"#);
+    editor.ask(
+        &mut world,
+        r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":1,"clientCapabilities":{}}}"#,
+    );
     editor.answer(&mut world, r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":1,"agentCapabilities":{}}}"#);
-    editor.ask(&mut world, r#"{"jsonrpc":"2.0","id":1,"method":"session/new","params":{"cwd":"/","mcpServers":[{"type":"acp","id":"m"}]}}"#);
+    editor.ask(
+        &mut world,
+        r#"{"jsonrpc":"2.0","id":1,"method":"session/new","params":{"cwd":"/","mcpServers":[{"type":"acp","id":"m"}]}}"#,
+    );
     // The agent is the client of the editor's server.
     editor.answer(&mut world, r#"{"jsonrpc":"2.0","id":0,"method":"mcp/connect","params":{"acpId":"m"}}"#);
     editor.ask(&mut world, r#"{"jsonrpc":"2.0","id":0,"result":{"connectionId":"c-1"}}"#);
     let wrapped = |id: u32, method: &str, params: &str| {
-        format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"mcp/message","params":{{"connectionId":"c-1","method":"{method}","params":{params}}}}}"#)
+        format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"method":"mcp/message","params":{{"connectionId":"c-1","method":"{method}","params":{params}}}}}"#
+        )
     };
     editor.answer(&mut world, &wrapped(1, "tools/call", r#"{"name":"open","arguments":{"path":"/x"}}"#));
     let progress = r#"{"jsonrpc":"2.0","method":"mcp/message","params":{"connectionId":"c-1","method":"notifications/message","params":{"level":"info","data":1}}}"#;
@@ -36,7 +44,9 @@ fn mcp_inside_acp_is_a_session_of_its_own() {
 
 #[test]
 fn one_line_of_acp_does_not_hide_a_session() {
-    for first in [r#"{"jsonrpc":"2.0","method":"session/cancel","params":{}}"#, r#"{"jsonrpc":"2.0","method":"session/update","params":{}}"#] {
+    for first in
+        [r#"{"jsonrpc":"2.0","method":"session/cancel","params":{}}"#, r#"{"jsonrpc":"2.0","method":"session/update","params":{}}"#]
+    {
         let mut world = World::default();
         let mut pair = Pair::on_pipes(&mut world);
         pair.ask(&mut world, first);

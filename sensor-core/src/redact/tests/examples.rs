@@ -11,12 +11,60 @@ fn assert_text(text: &str, expected: &str) {
 #[test]
 fn names_that_are_secret() {
     for name in [
-        "password", "PASSWORD", "Password", "passWord", "PassWord", "pass_word", "user_password", "password2", "passwd", "db_pass", "passphrase",
-        "secret", "client_secret", "clientSecret", "aws_secret_access_key", "secretAccessKey", "secrets", "token", "access_token",
-        "accessToken", "ACCESS-TOKEN", "refresh_token", "id_token", "idToken", "github_token", "GITHUB_TOKEN", "authToken", "backend_token",
-        "admin_token", "helperToken", "csrfToken", "api_key", "apikey", "apiKey", "API-Key", "x-api-key", "api key", "private_key", "privateKey", "ssh_key",
-        "AccountKey", "SharedAccessKey", "authorization", "Authorization", "proxy-authorization", "cookie", "Set-Cookie", "cookies",
-        "credential", "credentials", "ssn", "user_ssn", "pwd", "MYSQL_PWD",
+        "password",
+        "PASSWORD",
+        "Password",
+        "passWord",
+        "PassWord",
+        "pass_word",
+        "user_password",
+        "password2",
+        "passwd",
+        "db_pass",
+        "passphrase",
+        "secret",
+        "client_secret",
+        "clientSecret",
+        "aws_secret_access_key",
+        "secretAccessKey",
+        "secrets",
+        "token",
+        "access_token",
+        "accessToken",
+        "ACCESS-TOKEN",
+        "refresh_token",
+        "id_token",
+        "idToken",
+        "github_token",
+        "GITHUB_TOKEN",
+        "authToken",
+        "backend_token",
+        "admin_token",
+        "helperToken",
+        "csrfToken",
+        "api_key",
+        "apikey",
+        "apiKey",
+        "API-Key",
+        "x-api-key",
+        "api key",
+        "private_key",
+        "privateKey",
+        "ssh_key",
+        "AccountKey",
+        "SharedAccessKey",
+        "authorization",
+        "Authorization",
+        "proxy-authorization",
+        "cookie",
+        "Set-Cookie",
+        "cookies",
+        "credential",
+        "credentials",
+        "ssn",
+        "user_ssn",
+        "pwd",
+        "MYSQL_PWD",
     ] {
         assert!(names::secret(name.as_bytes()).is_some(), "{name}");
     }
@@ -25,11 +73,56 @@ fn names_that_are_secret() {
 #[test]
 fn names_that_are_not_secret() {
     for name in [
-        "progressToken", "progress_token", "nextCursor", "cursor", "tokenCount", "token_count", "max_tokens", "maxTokens", "tokens", "total_tokens",
-        "prompt_tokens", "tokenizer", "nextPageToken", "next_page_token", "pageToken", "continuationToken", "syncToken", "eos_token", "stop_token",
-        "key", "keys", "keyword", "keyboard", "primary_key", "publicKey", "cacheKey", "author", "authors", "authorized", "authorization_endpoint",
-        "compass", "bypass", "passed", "path", "secretary", "secretName", "password_file", "--password-stdin", "name", "id", "jsonrpc", "method",
-        "text", "kieker", "lesson", "ssnx", "OLDPWD", "created_at", "pin", "",
+        "progressToken",
+        "progress_token",
+        "nextCursor",
+        "cursor",
+        "tokenCount",
+        "token_count",
+        "max_tokens",
+        "maxTokens",
+        "tokens",
+        "total_tokens",
+        "prompt_tokens",
+        "tokenizer",
+        "nextPageToken",
+        "next_page_token",
+        "pageToken",
+        "continuationToken",
+        "syncToken",
+        "eos_token",
+        "stop_token",
+        "key",
+        "keys",
+        "keyword",
+        "keyboard",
+        "primary_key",
+        "publicKey",
+        "cacheKey",
+        "author",
+        "authors",
+        "authorized",
+        "authorization_endpoint",
+        "compass",
+        "bypass",
+        "passed",
+        "path",
+        "secretary",
+        "secretName",
+        "password_file",
+        "--password-stdin",
+        "name",
+        "id",
+        "jsonrpc",
+        "method",
+        "text",
+        "kieker",
+        "lesson",
+        "ssnx",
+        "OLDPWD",
+        "created_at",
+        "pin",
+        "",
     ] {
         assert!(names::secret(name.as_bytes()).is_none(), "{name}");
     }
@@ -42,11 +135,17 @@ fn values_under_secret_names() {
         (r#"{"pass\u0077ord":"h\u0075nter2"}"#, r#"{"password":"[redacted:password:7]"}"#),
         (r#"{"api_key":12345,"a":1}"#, r#"{"api_key":"[redacted:key:5]","a":1}"#),
         (r#"{"token":null,"secret":true,"cookie":""}"#, r#"{"token":null,"secret":true,"cookie":""}"#),
-        (r#"{"credentials":{"a":["x",{"b":"yy"}]}}"#, r#"{"credentials":{"a":["[redacted:credentials:1]",{"b":"[redacted:credentials:2]"}]}}"#),
+        (
+            r#"{"credentials":{"a":["x",{"b":"yy"}]}}"#,
+            r#"{"credentials":{"a":["[redacted:credentials:1]",{"b":"[redacted:credentials:2]"}]}}"#,
+        ),
         (r#"{"pwd":"/home/bob"}"#, r#"{"pwd":"/home/bob"}"#),
         (r#"{"pwd":"hunter2"}"#, r#"{"pwd":"[redacted:password:7]"}"#),
         (r#"{"pass":12,"fail":0}"#, r#"{"pass":12,"fail":0}"#),
-        (r#"{"env":[{"name":"DB_PASSWORD","value":"x y"},{"name":"HOME","value":"/"}]}"#, r#"{"env":[{"name":"DB_PASSWORD","value":"[redacted:password:3]"},{"name":"HOME","value":"/"}]}"#),
+        (
+            r#"{"env":[{"name":"DB_PASSWORD","value":"x y"},{"name":"HOME","value":"/"}]}"#,
+            r#"{"env":[{"name":"DB_PASSWORD","value":"[redacted:password:3]"},{"name":"HOME","value":"/"}]}"#,
+        ),
         (r#"{"value":"x","name":"Authorization"}"#, r#"{"value":"[redacted:authorization:1]","name":"Authorization"}"#),
         (r#"{"required":["password"],"name":"password"}"#, r#"{"required":["password"],"name":"password"}"#),
         (
@@ -67,8 +166,14 @@ fn values_that_are_given_in_text() {
     assert_text("password: hunter2", "password: [redacted:password:7]");
     assert_text("{\"password\": \"hunter2\", \"a\": 1}", "{\"password\": \"[redacted:password:7]\", \"a\": 1}");
     assert_text("{\\\"password\\\":\\\"hun\\\\\\\"ter2\\\"}", "{\\\"password\\\":\\\"[redacted:password:11]\\\"}");
-    assert_text("{\"credentials\": {\"a\": \"}\", \"b\": 1}, \"c\": 2}", "{\"credentials\": [redacted:credentials:18], \"c\": 2}");
-    assert_text("curl -H 'Authorization: Basic dXNlcjpwYXNz' x", "curl -H 'Authorization: [redacted:authorization:18]' x");
+    assert_text(
+        "{\"credentials\": {\"a\": \"}\", \"b\": 1}, \"c\": 2}",
+        "{\"credentials\": [redacted:credentials:18], \"c\": 2}",
+    );
+    assert_text(
+        "curl -H 'Authorization: Basic dXNlcjpwYXNz' x",
+        "curl -H 'Authorization: [redacted:authorization:18]' x",
+    );
     assert_text("Cookie: a=b; c=d\nHost: x", "Cookie: [redacted:cookie:8]\nHost: x");
     assert_text("GET /?access_token=abc&x=1", "GET /?access_token=[redacted:token:3]&x=1");
     assert_text("https://bob:pw@host/x", "https://bob:[redacted:url-password:2]@host/x");
@@ -114,8 +219,14 @@ fn arguments_of_a_command_line() {
     assert_eq!(redact("srv --api-key=abc -v"), "srv --api-key=[redacted:key:3] -v");
     assert_eq!(redact("srv -token abc"), "srv -token [redacted:token:3]");
     assert_eq!(redact("env API_TOKEN=abc npx"), "env API_TOKEN=[redacted:token:3] npx");
-    assert_eq!(redact("docker run -e GITHUB_TOKEN=abc -u 1000:1000 x"), "docker run -e GITHUB_TOKEN=[redacted:token:3] -u 1000:1000 x");
-    assert_eq!(redact("curl -u bob:pw https://a:b@c/?key=1"), "curl -u bob:[redacted:password:2] https://a:[redacted:url-password:1]@c/?key=1");
+    assert_eq!(
+        redact("docker run -e GITHUB_TOKEN=abc -u 1000:1000 x"),
+        "docker run -e GITHUB_TOKEN=[redacted:token:3] -u 1000:1000 x"
+    );
+    assert_eq!(
+        redact("curl -u bob:pw https://a:b@c/?key=1"),
+        "curl -u bob:[redacted:password:2] https://a:[redacted:url-password:1]@c/?key=1"
+    );
     assert_eq!(redact("srv --password --verbose"), "srv --password --verbose");
     assert_eq!(redact("docker login --password-stdin host"), "docker login --password-stdin host");
     assert_eq!(redact("npx -y @scope/server /home/bob"), "npx -y @scope/server /home/bob");
@@ -126,7 +237,8 @@ fn arguments_of_a_command_line() {
 fn long_strings_are_shortened_and_small_members_behind_them_are_shown() {
     let text = "a ".repeat(5000);
     let json = format!(r#"{{"result":{{"content":[{{"type":"text","text":"{text}"}}]}},"jsonrpc":"2.0","id":7}}"#);
-    let (output, redacted) = super::redact_with(json.as_bytes(), Level::Redacted, 1000, true).expect("the test gives JSON");
+    let (output, redacted) =
+        super::redact_with(json.as_bytes(), Level::Redacted, 1000, true).expect("the test gives JSON");
     assert!(redacted.truncated && output.len() <= 1000 && output.len() > 500, "{output}");
     let output = parse(&output);
     assert_eq!(output["id"], 7);

@@ -2,32 +2,31 @@
 
 use std::ffi::CString;
 use std::fs;
+use std::path::Path;
 
-/// (source, target, type)
+/// (target, type, what is there when it is mounted)
 const MOUNTS: [(&str, &str, &str); 8] = [
-    ("proc", "/proc", "proc"),
-    ("sysfs", "/sys", "sysfs"),
-    ("devtmpfs", "/dev", "devtmpfs"),
-    ("devpts", "/dev/pts", "devpts"),
-    ("tmpfs", "/tmp", "tmpfs"),
-    ("tmpfs", "/run", "tmpfs"),
-    ("tracefs", "/sys/kernel/tracing", "tracefs"),
-    ("bpf", "/sys/fs/bpf", "bpf"),
+    ("/proc", "proc", "/proc/self"),
+    ("/sys", "sysfs", "/sys/kernel"),
+    ("/dev", "devtmpfs", "/dev/null"),
+    ("/dev/pts", "devpts", "/dev/pts/ptmx"),
+    ("/tmp", "tmpfs", ""),
+    ("/run", "tmpfs", ""),
+    ("/sys/kernel/tracing", "tracefs", "/sys/kernel/tracing/events"),
+    ("/sys/fs/bpf", "bpf", ""),
 ];
 
-/// Mounts what is missing and brings the loopback interface up. What cannot be done is left.
+/// Mounts what is missing and brings the loopback interface up. What cannot be done is left. What cannot be told missing is mounted by the first
+/// process only.
 pub fn machine() {
-    for (source, target, kind) in MOUNTS {
-        if is_empty(target) {
+    for (target, kind, witness) in MOUNTS {
+        let missing = if witness.is_empty() { std::process::id() == 1 } else { !Path::new(witness).exists() };
+        if missing {
             let _ = fs::create_dir_all(target);
-            mount(source, target, kind);
+            mount(kind, target, kind);
         }
     }
     loopback_up();
-}
-
-fn is_empty(directory: &str) -> bool {
-    fs::read_dir(directory).map_or(true, |mut entries| entries.next().is_none())
 }
 
 fn mount(source: &str, target: &str, kind: &str) {

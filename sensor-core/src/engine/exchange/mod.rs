@@ -8,180 +8,21 @@
 //! by the task's id; once its result asked for input, by what its retry will carry. Beside that it may stand there by
 //! its progress token. The table is keyed by hashes, and equality is checked by value.
 
-use crate::event::{Marks, MessageDirection};
-use crate::input::{ProcessId, Time};
+mod node;
+
+pub use node::Exchange;
+use node::{Place, Space};
+
+use crate::event::MessageDirection;
+use crate::input::Time;
 use crate::mcp::hash::Keyed;
-use crate::mcp::id::{Id, KeptId};
-use crate::mcp::method::Method;
+use crate::mcp::id::Id;
 use rustc_hash::FxHashMap;
 
 /// Marks the end of a list.
 const NONE: u32 = u32::MAX;
-/// Text that an exchange keeps allocated for the next one.
-const POOLED: usize = 1024;
 /// Exchanges whose storage is kept for the next ones.
 const POOLED_NODES: usize = 1024;
-
-/// What an exchange can be found by.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-enum Space {
-    /// Nothing.
-    #[default]
-    Loose,
-    /// The id of a request from client to server.
-    FromClient,
-    /// The id of a request from server to client.
-    FromServer,
-    /// The progress token of a request from client to server.
-    ClientToken,
-    /// The progress token of a request from server to client.
-    ServerToken,
-    /// The id of its task.
-    Task,
-    /// What its retry will carry.
-    Retry,
-}
-
-impl Space {
-    const fn requests(direction: MessageDirection) -> Self {
-        match direction {
-            MessageDirection::ClientToServer => Self::FromClient,
-            MessageDirection::ServerToClient => Self::FromServer,
-        }
-    }
-
-    const fn tokens(direction: MessageDirection) -> Self {
-        match direction {
-            MessageDirection::ClientToServer => Self::ClientToken,
-            MessageDirection::ServerToClient => Self::ServerToken,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-struct Place {
-    session: u32,
-    space: Space,
-    hash: u64,
-}
-
-/// A request and what is known of what became of it.
-#[derive(Debug)]
-pub struct Exchange {
-    /// Its session.
-    pub session: u32,
-    /// Which way the request went.
-    pub direction: MessageDirection,
-    /// Its id.
-    pub id: KeptId,
-    /// Its method, where MCP has it.
-    pub row: Option<&'static Method>,
-    /// Its method, where MCP does not.
-    other_method: String,
-    /// What it names: tool, prompt, resource, task.
-    pub target: String,
-    /// When it was seen.
-    pub time: Time,
-    /// Bytes of the request.
-    pub request_bytes: u64,
-    /// What was odd about it.
-    pub marks: Marks,
-    /// True for `tools/call` of the client: it has events of its own.
-    pub is_call: bool,
-    /// True once it was cancelled: a late answer is paired, but ends nothing.
-    pub cancelled: bool,
-    /// Redacted arguments.
-    pub arguments: String,
-    /// True where they were cut.
-    pub truncated: bool,
-    /// Progress notifications seen.
-    pub progress: u32,
-    /// Id of the first request of a chain of retries.
-    pub retry_of: String,
-    /// The task that it became.
-    pub task_id: String,
-    /// What its task said of itself last.
-    pub task_status: String,
-    /// Method, target and arguments in one number, to find a retry that carries no state.
-    pub likeness: u64,
-    /// The client process of the request.
-    pub client: Option<ProcessId>,
-    /// The server process of the request.
-    pub server: Option<ProcessId>,
-    token: KeptId,
-    has_token: bool,
-    at: Place,
-    /// The next one in the same place.
-    next: u32,
-    /// In the first one of a place: the last one.
-    last: u32,
-    older: u32,
-    newer: u32,
-    session_older: u32,
-    session_newer: u32,
-    held: usize,
-}
-
-impl Exchange {
-    fn new() -> Self {
-        Self {
-            session: 0,
-            direction: MessageDirection::ClientToServer,
-            id: KeptId::default(),
-            row: None,
-            other_method: String::new(),
-            target: String::new(),
-            time: 0,
-            request_bytes: 0,
-            marks: Marks::default(),
-            is_call: false,
-            cancelled: false,
-            arguments: String::new(),
-            truncated: false,
-            progress: 0,
-            retry_of: String::new(),
-            task_id: String::new(),
-            task_status: String::new(),
-            likeness: 0,
-            client: None,
-            server: None,
-            token: KeptId::default(),
-            has_token: false,
-            at: Place::default(),
-            next: NONE,
-            last: NONE,
-            older: NONE,
-            newer: NONE,
-            session_older: NONE,
-            session_newer: NONE,
-            held: 0,
-        }
-    }
-
-    /// Its method's name.
-    pub fn method(&self) -> &str {
-        self.row.map_or(self.other_method.as_str(), |row| row.name)
-    }
-
-    /// Sets a method that MCP does not have.
-    pub fn set_other_method(&mut self, name: &str) {
-        self.other_method.push_str(cut(name, 256));
-    }
-
-    /// Id of the first request of its chain of retries: its own, where it is no retry.
-    pub fn first_id(&self) -> &str {
-        if self.retry_of.is_empty() { self.id.text() } else { &self.retry_of }
-    }
-
-    fn texts(&mut self) -> [&mut String; 6] {
-        [&mut self.other_method, &mut self.target, &mut self.arguments, &mut self.retry_of, &mut self.task_id, &mut self.task_status]
-    }
-
-    fn measure(&mut self) -> usize {
-        let ids = self.id.held() + self.token.held();
-        size_of::<Self>() + ids + self.texts().iter().map(|text| text.capacity()).sum::<usize>()
-    }
-}
 
 /// The beginning of a text, cut at a character.
 #[must_use]
@@ -204,7 +45,6 @@ impl Default for Ends {
 /// All exchanges of all sessions.
 #[derive(Debug)]
 pub struct Exchanges {
-    #[expect(clippy::vec_box, reason = "the boxes move to the pool and back")]
     nodes: Vec<Option<Box<Exchange>>>,
     free: Vec<u32>,
     #[expect(clippy::vec_box, reason = "the boxes move to the pool and back")]
@@ -219,18 +59,21 @@ pub struct Exchanges {
 impl Exchanges {
     /// None yet.
     pub fn new(keyed: Keyed) -> Self {
-        Self { nodes: Vec::new(), free: Vec::new(), pool: Vec::new(), table: FxHashMap::default(), all: Ends::default(), sessions: Vec::new(), held: 0, keyed }
+        Self {
+            nodes: Vec::new(),
+            free: Vec::new(),
+            pool: Vec::new(),
+            table: FxHashMap::default(),
+            all: Ends::default(),
+            sessions: Vec::new(),
+            held: 0,
+            keyed,
+        }
     }
 
     /// Bytes held.
     pub const fn held(&self) -> usize {
         self.held
-    }
-
-    /// How many there are.
-    #[cfg(test)]
-    pub const fn len(&self) -> usize {
-        self.nodes.len() - self.free.len()
     }
 
     /// One.
@@ -381,20 +224,7 @@ impl Exchanges {
         if self.pool.len() >= POOLED_NODES {
             return;
         }
-        for text in exchange.texts() {
-            text.clear();
-            if text.capacity() > POOLED {
-                *text = String::new();
-            }
-        }
-        exchange.id.clear();
-        exchange.token.clear();
-        exchange.has_token = false;
-        exchange.row = None;
-        exchange.marks = Marks::default();
-        (exchange.is_call, exchange.cancelled, exchange.truncated) = (false, false, false);
-        (exchange.progress, exchange.likeness, exchange.request_bytes, exchange.held) = (0, 0, 0, 0);
-        (exchange.client, exchange.server) = (None, None);
+        exchange.clear();
         self.pool.push(exchange);
     }
 
