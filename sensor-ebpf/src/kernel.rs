@@ -77,7 +77,12 @@ pub struct Who {
     pub pid: u32,
     pub tid: u32,
     pub start_time: u64,
+    /// It runs the program that it was forked with, so that others may use its descriptors as well.
+    pub forked: bool,
 }
+
+/// `PF_FORKNOEXEC`: forked, but no exec since (include/linux/sched.h).
+const PF_FORKNOEXEC: u32 = 0x40;
 
 /// Who a task is.
 ///
@@ -92,6 +97,7 @@ pub unsafe fn who(task: *const u8) -> Who {
             pid: typed(task, &offset::TASK_TGID),
             tid: typed(task, &offset::TASK_PID),
             start_time: typed(leader, &offset::TASK_START),
+            forked: typed::<u32>(leader, &offset::TASK_FLAGS) & PF_FORKNOEXEC != 0,
         }
     }
 }

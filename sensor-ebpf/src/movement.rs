@@ -341,7 +341,7 @@ fn note_process(state: &mut StreamState, writer: bool, who: Who) -> bool {
     if *pid == who.pid && *start_time == who.start_time {
         return *shared != 0;
     }
-    if *pid != 0 {
+    if *pid != 0 || who.forked {
         *shared = 1;
     }
     *pid = who.pid;

@@ -13,7 +13,8 @@ const CARGO_FUZZ_VERSION: &str = "0.13.2";
 /// Fuzz the parsers, each target for a while.
 #[derive(ClapArgs)]
 #[command(after_help = "\
-What a target finds lies in fuzz/artifacts/<target>; put it into fuzz/corpus/<target> to have a plain test replay it for ever.
+What a target finds lies in fuzz/artifacts/<target>; put into fuzz/corpus/<target>, a plain test
+replays it for ever.
 
 Examples:
   cargo xtask fuzz                        every target, 60 seconds each

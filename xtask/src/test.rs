@@ -24,11 +24,12 @@ const SENSOR_BINARY_VARIABLE: &str = "MCP_SENSOR_BIN";
 /// Run every check: lint, kernel objects, unit tests, end-to-end tests, and a kernel in QEMU.
 #[derive(ClapArgs)]
 #[command(after_help = "\
-The last line is `N passed, N failed`: the sum over all test results, and one failure for each part that failed otherwise.
+The last line is `N passed, N failed`: the sum over all test results, and one failure for each
+part that failed otherwise.
 
 Examples:
-  cargo xtask test            everything; installs what is missing; needs root (or sudo) for the live parts
-  cargo xtask test --quick    lint, stale kernel objects, unit and property tests; no root, no kernel, nothing installed")]
+  cargo xtask test            everything; installs what is missing; needs root or sudo
+  cargo xtask test --quick    lint, stale kernel objects, unit and property tests; no root")]
 pub struct Args {
     /// Only what needs neither root nor a rebuilt kernel object.
     #[arg(long)]

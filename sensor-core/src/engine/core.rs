@@ -72,8 +72,6 @@ pub struct Core {
     births: VecDeque<ProcessId>,
     /// Living processes that run the program they were forked with.
     forks: FxHashSet<ProcessId>,
-    /// How many of these a process has made.
-    family: FxHashMap<ProcessId, u32>,
     pub sessions: Slab<Record>,
     pub exchanges: Exchanges,
     /// Sessions that something is due for.
@@ -113,7 +111,6 @@ impl Core {
             parents: FxHashMap::default(),
             births: VecDeque::new(),
             forks: FxHashSet::default(),
-            family: FxHashMap::default(),
             sessions: Slab::default(),
             exchanges: Exchanges::new(keyed),
             waiting: Vec::new(),
@@ -274,29 +271,18 @@ impl Core {
         }
         if self.parents.insert(child, parent).is_none() {
             self.births.push_back(child);
-            *self.family.entry(parent).or_default() += 1;
             self.forks.insert(child);
         }
     }
 
     /// A process no longer runs its parent's program, or no longer runs.
     pub fn leaves_family(&mut self, process: ProcessId) {
-        if !self.forks.remove(&process) {
-            return;
-        }
-        let Some(parent) = self.parents.get(&process) else { return };
-        if let Some(count) = self.family.get_mut(parent) {
-            *count -= 1;
-            if *count == 0 {
-                self.family.remove(parent);
-            }
-        }
+        self.forks.remove(&process);
     }
 
-    /// True where a process runs the same program as others that its parent made: workers, which may share descriptors.
+    /// True where a process runs the program that it was forked with: its parent and siblings may use its descriptors, too.
     pub fn has_siblings(&self, process: ProcessId) -> bool {
         self.forks.contains(&process)
-            && self.parents.get(&process).and_then(|parent| self.family.get(parent)).is_some_and(|count| *count > 1)
     }
 
     /// True where one process descends from the other.

@@ -159,7 +159,7 @@ impl Redactor {
             return text.to_owned();
         }
         let Buffers { deeper, deepest, hits, .. } = &mut self.buffers;
-        find(text, hits, deeper, deepest);
+        find(text, true, hits, deeper, deepest);
         let redacted = string::replace(text, hits);
         self.buffers.release();
         redacted
@@ -182,14 +182,14 @@ fn given(option: &str, argument: &str) -> Option<(usize, &'static str)> {
     secret.may_be(argument.as_bytes()).then_some((0, secret.kind))
 }
 
-/// Finds the secrets in a text.
-fn find(text: &str, hits: &mut Vec<Hit>, deeper: &mut Vec<u8>, deepest: &mut Vec<u8>) {
+/// Finds the secrets in a text. There can be `backslashes` in it.
+fn find(text: &str, backslashes: bool, hits: &mut Vec<Hit>, deeper: &mut Vec<u8>, deepest: &mut Vec<u8>) {
     hits.clear();
     let mut scan = Scan::new(text.as_bytes());
     while let Some(hit) = scan.next() {
         hits.push(hit);
     }
-    if unescape::hides(text.as_bytes()) {
+    if backslashes && unescape::hides(text.as_bytes()) {
         find_deeper(text, hits, deeper, deepest);
     }
 }

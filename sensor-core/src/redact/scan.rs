@@ -54,11 +54,12 @@ impl<'t> Scan<'t> {
             let limit = self.waiting.map_or(self.text.len(), |hit| hit.start);
             let hit = match self.candidate().filter(|(at, _)| *at < limit) {
                 Some((at, lanes)) => match self.look(at, lanes) {
-                    Some(hit) if hit.start >= limit => continue,
-                    // A value that stands away from its name: in the name, there may be a secret as well.
+                    // A value that stands away from its name: in the name, there may be a secret as well. Two values become
+                    // one.
                     Some(hit) if hit.start > at => {
-                        let end = self.waiting.map_or(hit.end, |waiting| waiting.end.max(hit.end));
-                        self.waiting = Some(Hit { end, ..hit });
+                        let waiting = self.waiting.unwrap_or(hit);
+                        let (start, end) = (hit.start.min(waiting.start), hit.end.max(waiting.end));
+                        self.waiting = Some(Hit { start, end, kind: waiting.kind });
                         continue;
                     }
                     Some(hit) => hit,

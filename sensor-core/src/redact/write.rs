@@ -101,10 +101,7 @@ impl Writer<'_> {
             Kind::False => self.fixed("false"),
             Kind::True => self.fixed("true"),
             Kind::Number => self.number(value.raw(), place),
-            Kind::String => {
-                let raw = value.raw();
-                self.string(raw.get(1..raw.len().saturating_sub(1)).unwrap_or_default(), place)
-            }
+            Kind::String => self.string(value, place),
             Kind::Array | Kind::Object if value.is_folded() || self.open >= DEPTH => self.unseen(value.raw(), place),
             Kind::Array => self.array(value, place),
             Kind::Object => self.object(value, place),
@@ -166,10 +163,7 @@ impl Writer<'_> {
         for (key, value) in object.entries() {
             let go_on = self.member(&mut first, |this| {
                 let place = this.place_of(place, key, value, named);
-                let raw = key.raw();
-                this.string(raw.get(1..raw.len().saturating_sub(1)).unwrap_or_default(), Place::Anywhere)
-                    && this.fixed(":")
-                    && this.value(value, place)
+                this.string(key, Place::Anywhere) && this.fixed(":") && this.value(value, place)
             });
             if !go_on {
                 break;
@@ -243,8 +237,7 @@ impl Writer<'_> {
 
     /// What a string means as a name.
     fn secret_name(&mut self, name: Value<'_>) -> Option<Secret> {
-        let raw = name.raw();
-        let content = raw.get(1..raw.len().saturating_sub(1))?;
+        let content = content(name);
         if !name.has_escapes() {
             return names::secret(content);
         }
@@ -280,17 +273,18 @@ impl Writer<'_> {
     }
 
     /// Writes the string with this content.
-    fn string(&mut self, content: &[u8], place: Place) -> bool {
+    fn string(&mut self, string: Value<'_>, place: Place) -> bool {
         let mut buffers = std::mem::take(self.buffers);
-        let fits = self.string_with(content, place, &mut buffers);
+        let fits = self.string_with(string, place, &mut buffers);
         *self.buffers = buffers;
         fits
     }
 
-    fn string_with(&mut self, content: &[u8], place: Place, buffers: &mut Buffers) -> bool {
+    fn string_with(&mut self, string: Value<'_>, place: Place, buffers: &mut Buffers) -> bool {
+        let (content, escapes) = (content(string), string.has_escapes());
         let Buffers { said, valid, deeper, deepest, hits } = buffers;
         if let Some(kind) = self.secret(place) {
-            let text = say(content, said, valid);
+            let text = say(content, escapes, said, valid);
             if text.is_empty() || (assignment::is_marker(text.as_bytes()) && text.find(']') == Some(text.len() - 1)) {
                 return self.text(text, text.len(), text.len(), &[]);
             }
@@ -298,15 +292,14 @@ impl Writer<'_> {
         }
         // What cannot be shown is not looked at, but for what is needed to recognise a secret that begins before it.
         let window = self.room().saturating_add(AHEAD);
-        let plain = content.get(..window).is_none_or(|seen| memchr::memchr(b'\\', seen).is_none());
-        let window = if plain { window } else { window.saturating_mul(6) };
+        let window = if escapes { window.saturating_mul(6) } else { window };
         let seen = content.get(..window).unwrap_or(content);
-        let text = say(seen, said, valid);
+        let text = say(seen, escapes, said, valid);
         let unseen = content.len() - seen.len();
         if self.level == Level::Full {
             hits.clear();
         } else {
-            find(text, hits, deeper, deepest);
+            find(text, escapes, hits, deeper, deepest);
         }
         let showable = if unseen == 0 { text.len() } else { text.len().saturating_sub(AHEAD) };
         self.text(text, showable, text.len() + unseen, hits)
@@ -343,9 +336,15 @@ impl Writer<'_> {
     }
 }
 
+/// What stands between the quotes of a string.
+fn content(string: Value<'_>) -> &[u8] {
+    let raw = string.raw();
+    raw.get(1..raw.len().saturating_sub(1)).unwrap_or_default()
+}
+
 /// What a content says, as text: itself where possible, else in one of the buffers.
-fn say<'b>(content: &'b [u8], said: &'b mut Vec<u8>, valid: &'b mut String) -> &'b str {
-    let bytes = if memchr::memchr(b'\\', content).is_some() {
+fn say<'b>(content: &'b [u8], escapes: bool, said: &'b mut Vec<u8>, valid: &'b mut String) -> &'b str {
+    let bytes = if escapes {
         said.clear();
         unescape(content, said);
         said.as_slice()

@@ -29,6 +29,7 @@ macro_rules! with_offsets {
         $apply! {
             TASK_PID "task_struct" ["pid"] required,
             TASK_TGID "task_struct" ["tgid"] required,
+            TASK_FLAGS "task_struct" ["flags"] required,
             TASK_GROUP_LEADER "task_struct" ["group_leader"] required,
             TASK_START "task_struct" ["start_boottime"] required,
             TASK_REAL_PARENT "task_struct" ["real_parent"] required,

@@ -23,8 +23,8 @@ use toolchain::Toolchain;
 #[derive(ClapArgs)]
 #[command(after_help = "\
 Examples:
-  cargo xtask ebpf build                   rebuild and replace the committed objects, both architectures
-  cargo xtask ebpf check                   fail if a committed object is stale, or a program grew by more than a fifth
+  cargo xtask ebpf build                   rebuild the committed objects
+  cargo xtask ebpf check                   fail if one is stale, or a program grew too much
   cargo xtask ebpf check --update-budget   accept the programs' present size")]
 pub struct Args {
     #[command(subcommand)]
@@ -46,8 +46,8 @@ Loading the programs needs root (sudo is used when there is one).
 
 Examples:
   cargo xtask ebpf check
-  cargo xtask ebpf check --no-load         without root: staleness only
-  cargo xtask ebpf check --update-budget   rewrite sensor-ebpf/dist/budget.json with what the verifier counts now")]
+  cargo xtask ebpf check --no-load         staleness only, which needs no root
+  cargo xtask ebpf check --update-budget   rewrite sensor-ebpf/dist/budget.json")]
     Check {
         /// Rewrite the budget instead of comparing with it.
         #[arg(long, conflicts_with = "no_load")]

@@ -30,14 +30,14 @@ use guest::{Guest, Preempt};
 /// Boot Debian kernels in QEMU and run the sensor's self-test in each.
 #[derive(ClapArgs)]
 #[command(after_help = "\
-Kernels are downloaded once (with apt-get, from the mirror this machine already uses) and kept in the cache.
+Kernels are downloaded once (with apt-get, from the mirror this machine already uses) and kept.
 
 Examples:
-  cargo xtask kernels                                     6.1 and 6.12 on x86-64, 6.1 on arm64, all fully preemptible
-  cargo xtask kernels --short                             6.12 only
-  cargo xtask kernels --kernel 6.1 --preempt voluntary    one kernel, as servers run it
-  cargo xtask kernels --kernel arm64-6.1 --verbose        with the guest's console
-  cargo xtask kernels --short -- --cases 'pipe*'          only some cases of the self-test")]
+  cargo xtask kernels                                   the whole matrix, fully preemptible
+  cargo xtask kernels --short                           6.12 only
+  cargo xtask kernels --kernel 6.1 --preempt voluntary  one kernel, as servers run it
+  cargo xtask kernels --kernel arm64-6.1 --verbose      with the guest's console
+  cargo xtask kernels --short -- --cases 'pipe*'        some cases of the self-test")]
 pub struct Args {
     /// Only the newest x86-64 kernel.
     #[arg(long, conflicts_with = "kernel")]

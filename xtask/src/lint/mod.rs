@@ -25,8 +25,9 @@ const RULES: [(&str, Check); 2] = [
 /// Check formatting, lints, documentation and the repository's own rules.
 #[derive(ClapArgs)]
 #[command(after_help = "\
-The repository's own rules: no source file over 500 lines (exceptions with reasons in xtask/long-files.txt), and `unsafe` only
-in sensor-ebpf, sensor-user/src/bpf, sensor-user/src/respond and tests.
+The repository's own rules:
+  no source file over 500 lines (exceptions, with reasons: xtask/long-files.txt)
+  unsafe only in sensor-ebpf, sensor-user/src/bpf, sensor-user/src/respond and tests
 
 Examples:
   cargo xtask lint

@@ -31,7 +31,7 @@ Without a flag everything is set up. What is there already is left alone.
 
 Examples:
   cargo xtask setup            everything
-  cargo xtask setup --ebpf     what rebuilding the kernel programs needs (a user of `cargo build` needs none of it)
+  cargo xtask setup --ebpf     what rebuilding the kernel programs needs (cargo build does not)
   cargo xtask setup --tests    what lint, unit tests and end-to-end tests need
   cargo xtask setup --kernels  QEMU and a cross compiler, for `cargo xtask kernels`")]
 pub struct Args {

@@ -21,8 +21,8 @@ use rustc_hash::FxHashMap;
 
 /// Marks the end of a list.
 const NONE: u32 = u32::MAX;
-/// Exchanges whose storage is kept for the next ones.
-const POOLED_NODES: usize = 1024;
+/// Bytes of storage that is kept for the next exchanges.
+const POOLED: usize = 1 << 20;
 
 /// The beginning of a text, cut at a character.
 #[must_use]
@@ -53,6 +53,8 @@ pub struct Exchanges {
     all: Ends,
     sessions: Vec<Ends>,
     held: usize,
+    /// Bytes of the pool.
+    pooled: usize,
     keyed: Keyed,
 }
 
@@ -67,6 +69,7 @@ impl Exchanges {
             all: Ends::default(),
             sessions: Vec::new(),
             held: 0,
+            pooled: 0,
             keyed,
         }
     }
@@ -98,6 +101,7 @@ impl Exchanges {
             found => found.is_some(),
         };
         let mut exchange = self.pool.pop().unwrap_or_else(|| Box::new(Exchange::new()));
+        self.pooled -= std::mem::take(&mut exchange.held);
         exchange.session = session;
         exchange.direction = direction;
         exchange.id.set(id);
@@ -221,11 +225,13 @@ impl Exchanges {
             }
         }
         self.held -= exchange.held;
-        if self.pool.len() >= POOLED_NODES {
-            return;
-        }
         exchange.clear();
-        self.pool.push(exchange);
+        let storage = exchange.measure();
+        if self.pooled + storage <= POOLED {
+            self.pooled += storage;
+            exchange.held = storage;
+            self.pool.push(exchange);
+        }
     }
 
     fn place(&mut self, node: u32, place: Place) {

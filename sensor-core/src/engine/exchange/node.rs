@@ -6,8 +6,8 @@ use crate::input::{ProcessId, Time};
 use crate::mcp::id::KeptId;
 use crate::mcp::method::Method;
 
-/// Text that an exchange keeps allocated for the next one.
-const POOLED: usize = 1024;
+/// Bytes of a text that stay allocated for the next exchange.
+const POOLED: usize = 16 * 1024;
 
 /// What an exchange can be found by.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]

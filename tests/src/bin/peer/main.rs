@@ -63,14 +63,14 @@ enum Command {
         #[arg(last = true, required = true)]
         words: Vec<String>,
     },
-    /// Keep many pipes open, each given eleven bytes, while a command runs.
+    /// Keep many pipes open, each given eleven bytes, while a command runs (or until stdin ends).
     ManyPipes {
         count: usize,
         /// Unix sockets instead.
         #[arg(long)]
         sockets: bool,
         /// The command line of this program.
-        #[arg(last = true, required = true)]
+        #[arg(last = true)]
         words: Vec<String>,
     },
     /// Play an odd input.
@@ -105,6 +105,11 @@ fn run(command: Command) -> Result<()> {
         }
         Command::ManyPipes { count, sockets, words } => {
             let _crowd = crowd::Crowd::open(count, sockets)?;
+            if words.is_empty() {
+                eprintln!("ready");
+                std::io::copy(&mut std::io::stdin(), &mut std::io::sink())?;
+                return Ok(());
+            }
             run_words(&words)
         }
         Command::Odd(options) => odd::run(&options),
