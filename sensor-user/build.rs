@@ -7,10 +7,8 @@ fn main() -> Result<(), String> {
     let architecture = env::var("CARGO_CFG_TARGET_ARCH").map_err(|error| error.to_string())?;
     let output = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?).join("sensor.bpf.o");
     println!("cargo::rerun-if-env-changed=SENSOR_BPF_OBJ");
-    let object = env::var_os("SENSOR_BPF_OBJ").map_or_else(
-        || PathBuf::from(format!("../sensor-ebpf/dist/{architecture}/sensor.bpf.o")),
-        PathBuf::from,
-    );
+    let object = env::var_os("SENSOR_BPF_OBJ")
+        .map_or_else(|| PathBuf::from(format!("../sensor-ebpf/dist/{architecture}/sensor.bpf.o")), PathBuf::from);
     println!("cargo::rerun-if-changed={}", object.display());
     fs::copy(&object, &output).map_err(|error| {
         format!(

@@ -20,11 +20,7 @@ impl<'a> Choices<'a> {
 
     /// A number below `bound` (up to 65,536).
     pub fn below(&mut self, bound: usize) -> usize {
-        let number = if bound > 256 {
-            usize::from(self.byte()) << 8 | usize::from(self.byte())
-        } else {
-            usize::from(self.byte())
-        };
+        let number = if bound > 256 { usize::from(self.byte()) << 8 | usize::from(self.byte()) } else { usize::from(self.byte()) };
         number % bound.max(1)
     }
 

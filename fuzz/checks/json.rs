@@ -31,10 +31,7 @@ pub fn raw(data: &[u8]) {
         }
         Err(error) => {
             assert!(tape.root(data).is_none());
-            assert!(
-                serde_json::from_slice::<serde_json::Value>(data).is_err(),
-                "serde_json takes what is refused: {error}"
-            );
+            assert!(serde_json::from_slice::<serde_json::Value>(data).is_err(), "serde_json takes what is refused: {error}");
             match error {
                 ParseError::Invalid { at } => {
                     assert_eq!(tape.parse(&data[..at]), Err(ParseError::Incomplete), "invalid too late");
@@ -82,8 +79,7 @@ fn has(tape: &Tape, mark: Marks) -> bool {
 
 /// The scanner, fed in any pieces, comes to the same end as the tape.
 fn scanner_agrees(data: &[u8], parsed: Result<usize, ParseError>) {
-    let Some(start) = data.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0xEF | 0xBB | 0xBF))
-    else {
+    let Some(start) = data.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0xEF | 0xBB | 0xBF)) else {
         return;
     };
     let prefix_is_right = Tape::new().parse(&[&data[..start], b"[]"].concat()).is_ok();
@@ -271,9 +267,7 @@ impl Model {
             _ => {
                 // Now and then an object with very many keys, to be sorted rather than compared.
                 let length = if choices.one_in(20) { choices.below(80) } else { choices.below(6) };
-                Self::Object(
-                    (0..length).map(|_| (Self::text(choices, false), Self::choose(choices, depth + 1))).collect(),
-                )
+                Self::Object((0..length).map(|_| (Self::text(choices, false), Self::choose(choices, depth + 1))).collect())
             }
         }
     }

@@ -206,9 +206,8 @@ fn accounts_for_every_byte(text: &[u8], seen: &[Seen]) {
 }
 
 fn tells(seen: &[Seen], text: &[u8], message: &Range<usize>) -> bool {
-    seen.iter().any(
-        |frame| matches!(frame, Seen::Value { bytes, start, .. } if *start == message.start as u64 && bytes == &text[message.clone()]),
-    )
+    seen.iter()
+        .any(|frame| matches!(frame, Seen::Value { bytes, start, .. } if *start == message.start as u64 && bytes == &text[message.clone()]))
 }
 
 fn hides_no_line(text: &[u8], seen: &[Seen]) {
@@ -255,46 +254,25 @@ struct Item {
 }
 
 fn item(choices: &mut Choices<'_>, id: usize) -> Item {
-    let text = choices.pick(&[
-        "",
-        "x",
-        "\\\"{[",
-        "é漢😀",
-        "a longer text: with, all } kinds ] of \\n signs in it",
-        "\\u0022\\ud83d\\ude00",
-    ]);
+    let text =
+        choices.pick(&["", "x", "\\\"{[", "é漢😀", "a longer text: with, all } kinds ] of \\n signs in it", "\\u0022\\ud83d\\ude00"]);
     let message = |bytes: String| Item { bytes: bytes.into_bytes(), message: true };
     let other = |bytes: &[u8]| Item { bytes: bytes.to_vec(), message: false };
     match choices.below(16) {
-        0 => message(format!(
-            r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"t","arguments":{{"a":"{text}"}}}}}}"#
-        )),
-        1 => message(format!(
-            r#"{{"result":{{"content":[{{"type":"text","text":"{text}"}}]}},"jsonrpc":"2.0","id":{id}}}"#
-        )),
+        0 => {
+            message(format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"t","arguments":{{"a":"{text}"}}}}}}"#))
+        }
+        1 => message(format!(r#"{{"result":{{"content":[{{"type":"text","text":"{text}"}}]}},"jsonrpc":"2.0","id":{id}}}"#)),
         2 => message(format!(r#"{{"\u006dethod":"tools\/c\u0061ll","id":{id}.0,"x":[[[[{{}}]]]]}}"#)),
         3 => message(format!(r#"[{{"method":"ping","id":{id}}},{{"method":"{text}"}}]"#)),
         4 => message(format!(r#"{{"id":"{text}","error":{{"code":-32600}},"method":"ping","method":"tools/call"}}"#)),
         5 => message(format!(r#"{{"method":"big","params":"{}"}}"#, text.repeat(1 + choices.below(20)))),
         6 => Item {
             message: false,
-            ..message(format!(
-                "{{\n  \"jsonrpc\": \"2.0\",\r\n  \"id\": {id},\n\"params\": {{\n\"a\": [\n1,\n2\n]}}\r}}"
-            ))
+            ..message(format!("{{\n  \"jsonrpc\": \"2.0\",\r\n  \"id\": {id},\n\"params\": {{\n\"a\": [\n1,\n2\n]}}\r}}"))
         },
-        7 => {
-            Item { message: false, ..message(format!("[\n{{\"method\":\"a\",\"id\":{id}}},\n{{\"method\":\"b\"}}\n]")) }
-        }
-        8 => other(choices.pick(&[
-            &b"{'debug': 1}"[..],
-            b"{\"a\": ",
-            b"[",
-            b"{",
-            b"[1,",
-            b"{\"a\":\"",
-            b"[[[[[",
-            b"{\"a\":{\"b\":[",
-        ])),
+        7 => Item { message: false, ..message(format!("[\n{{\"method\":\"a\",\"id\":{id}}},\n{{\"method\":\"b\"}}\n]")) },
+        8 => other(choices.pick(&[&b"{'debug': 1}"[..], b"{\"a\": ", b"[", b"{", b"[1,", b"{\"a\":\"", b"[[[[[", b"{\"a\":{\"b\":["])),
         9 => other(choices.pick(&[
             &b"INFO done"[..],
             b"INFO {\"method\":1}",
@@ -306,18 +284,7 @@ fn item(choices: &mut Choices<'_>, id: usize) -> Item {
             b",",
             b"[2026-01-01] x",
         ])),
-        10 => other(choices.pick(&[
-            &b"\xEF\xBB\xBF"[..],
-            b"\xEF\xBB",
-            b"\xEF",
-            b"\0",
-            b"\0\0\0",
-            b" ",
-            b"\t",
-            b"\n",
-            b"\r",
-            b"\x0c",
-        ])),
+        10 => other(choices.pick(&[&b"\xEF\xBB\xBF"[..], b"\xEF\xBB", b"\xEF", b"\0", b"\0\0\0", b" ", b"\t", b"\n", b"\r", b"\x0c"])),
         11 => other(b"{\"\":\"\r{\"}\":1,\"method\":2}"),
         12 => other(choices.pick(&[&b"{}"[..], b"[]", b"{\"a\":1}", b"[{\"a\":1}]"])),
         13 => other(b"{\"method\":\"\xFF\xFE\",\"x\":\"\x01\",\"y\":1e999}"),

@@ -12,8 +12,8 @@ mod object;
 mod tests;
 
 use crate::v1::{
-    Ancestor, BlindSpot, Container, Event, Gap, Loss, Message, Peer, Pod, Sensor, Session, SessionChange, ToolCall,
-    blind_spot, event, loss, message, sensor, session, session_change, tool_call,
+    Ancestor, BlindSpot, Container, Event, Gap, Loss, Message, Peer, Pod, Sensor, Session, SessionChange, ToolCall, blind_spot, event,
+    loss, message, sensor, session, session_change, tool_call,
 };
 use object::Object;
 
@@ -50,8 +50,7 @@ fn event_fields(event: &Event, object: &mut Object<'_>) {
 }
 
 fn session_fields(session: &Session, object: &mut Object<'_>) {
-    let Session { id, transport, framing, tls, protocol_version, mcp_session_id, late_attach, relay_of, probe, tunnel } =
-        session;
+    let Session { id, transport, framing, tls, protocol_version, mcp_session_id, late_attach, relay_of, probe, tunnel } = session;
     object.string("id", id);
     object.enumeration("transport", *transport, session::Transport::as_str_name);
     object.enumeration("framing", *framing, session::Framing::as_str_name);
@@ -131,20 +130,8 @@ fn pod_fields(pod: &Pod, object: &mut Object<'_>) {
 }
 
 fn message_fields(message: &Message, object: &mut Object<'_>) {
-    let Message {
-        direction,
-        r#type,
-        method,
-        request_id,
-        target,
-        size_bytes,
-        sha256,
-        body,
-        truncated,
-        marks,
-        task_id,
-        related_request_id,
-    } = message;
+    let Message { direction, r#type, method, request_id, target, size_bytes, sha256, body, truncated, marks, task_id, related_request_id } =
+        message;
     object.enumeration("direction", *direction, message::Direction::as_str_name);
     object.enumeration("type", *r#type, message::Type::as_str_name);
     object.string("method", method);

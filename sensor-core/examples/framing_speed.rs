@@ -37,9 +37,7 @@ fn main() {
             println!("{name:<44} {nanoseconds:>10.0} ns {:>8.2} GB/s", size as f64 / nanoseconds);
         };
         let mut tape = Tape::new();
-        report("tape", &mut || {
-            messages.iter().filter(|message| black_box(&mut tape).parse(message.as_bytes()).is_ok()).count()
-        });
+        report("tape", &mut || messages.iter().filter(|message| black_box(&mut tape).parse(message.as_bytes()).is_ok()).count());
         report("scanner (only in use for messages in pieces)", &mut || {
             let mut scanner = Scanner::new();
             messages
@@ -50,16 +48,12 @@ fn main() {
                 })
                 .count()
         });
-        for (name, piece) in
-            [("frames, whole", 16 << 20), ("frames, in pieces of 8 KiB", 8192), ("frames, in pieces of 100 bytes", 100)]
-        {
+        for (name, piece) in [("frames, whole", 16 << 20), ("frames, in pieces of 8 KiB", 8192), ("frames, in pieces of 100 bytes", 100)] {
             let mut framing = Ndjson::new(Limits::default());
             report(name, &mut || {
                 let mut found = 0;
                 for piece in stream.chunks(piece) {
-                    framing.push(piece, &mut tape, &mut |frame| {
-                        found += usize::from(matches!(frame, Frame::Value { .. }))
-                    });
+                    framing.push(piece, &mut tape, &mut |frame| found += usize::from(matches!(frame, Frame::Value { .. })));
                 }
                 found
             });
@@ -70,9 +64,7 @@ fn main() {
             for line in &lines {
                 order.push(&chunk(offset, line), &mut |segment| {
                     if let Segment::Bytes(bytes) = segment {
-                        framing.push(bytes, &mut tape, &mut |frame| {
-                            found += usize::from(matches!(frame, Frame::Value { .. }))
-                        });
+                        framing.push(bytes, &mut tape, &mut |frame| found += usize::from(matches!(frame, Frame::Value { .. })));
                     }
                 });
                 offset += line.len() as u64;

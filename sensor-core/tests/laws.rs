@@ -92,9 +92,7 @@ fn every_file_of_the_fuzz_corpora_holds() {
     ];
     for (target, check) in targets {
         let mut replayed = 0;
-        for entry in
-            std::fs::read_dir(corpora.join(target)).unwrap_or_else(|error| panic!("the corpus of {target}: {error}"))
-        {
+        for entry in std::fs::read_dir(corpora.join(target)).unwrap_or_else(|error| panic!("the corpus of {target}: {error}")) {
             let path = entry.expect("an entry of the corpus").path();
             println!("{}", path.display());
             check(&std::fs::read(&path).expect("a file of the corpus"));

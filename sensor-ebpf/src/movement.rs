@@ -11,12 +11,10 @@ use aya_ebpf::{
     btf_maps::Array,
     helpers::generated::bpf_ktime_get_boot_ns,
 };
-use sensor_ebpf::{
-    Counter, End, Loss, ObjectKind, RecordHeader, RecordKind, Shape, StreamKey, StreamState, Verdict, VerdictKind,
-};
+use sensor_ebpf::{Counter, End, Loss, ObjectKind, RecordHeader, RecordKind, Shape, StreamKey, StreamState, Verdict, VerdictKind};
 
 use crate::{
-    kernel::{read_user, task, who, Who},
+    kernel::{Who, read_user, task, who},
     maps::{SETTINGS, STREAMS, VERDICTS, count, cpu, fetch_add, output},
     object::{Facts, stream_of},
     take::{Buffers, Scratch, take},
@@ -69,8 +67,8 @@ pub fn moved(movement: &Movement, scratch: &Array<Scratch, 1>) {
         if verdict.kind == VerdictKind::Ignore as u8 {
             count(Counter::IgnoredCalls, 1);
             // At a pipe's or Unix socket's reader it is too late: the writer's call was passed over already.
-            let late = matches!(movement.end, End::Reader)
-                && (facts.kind == ObjectKind::Pipe as u8 || facts.kind == ObjectKind::Unix as u8);
+            let late =
+                matches!(movement.end, End::Reader) && (facts.kind == ObjectKind::Pipe as u8 || facts.kind == ObjectKind::Unix as u8);
             if late || !looks_again(verdict, movement) {
                 return;
             }
@@ -90,8 +88,7 @@ pub fn moved(movement: &Movement, scratch: &Array<Scratch, 1>) {
 /// What the sensor writes and reads itself is nobody's traffic.
 #[inline(always)]
 fn exclude(key: &StreamKey) {
-    let verdict =
-        Verdict { kind: VerdictKind::Exclude as u8, end: 0, padding: 0, reserved: 0, retry_at: 0, calls: 0 };
+    let verdict = Verdict { kind: VerdictKind::Exclude as u8, end: 0, padding: 0, reserved: 0, retry_at: 0, calls: 0 };
     let _ = VERDICTS.insert(key, &verdict, u64::from(BPF_ANY));
 }
 
@@ -171,14 +168,7 @@ fn state_of(key: &StreamKey, movement: &Movement, facts: &Facts) -> Option<*mut 
     if begins_binary(movement) {
         // SAFETY: the helper has no preconditions.
         let now = unsafe { bpf_ktime_get_boot_ns() };
-        let verdict = Verdict {
-            kind: VerdictKind::Ignore as u8,
-            end: 0,
-            padding: 0,
-            reserved: 0,
-            retry_at: now + BINARY_HOLD,
-            calls: 0,
-        };
+        let verdict = Verdict { kind: VerdictKind::Ignore as u8, end: 0, padding: 0, reserved: 0, retry_at: now + BINARY_HOLD, calls: 0 };
         let _ = VERDICTS.insert(key, &verdict, u64::from(BPF_ANY));
         return None;
     }

@@ -172,4 +172,3 @@ fn pty(file: u64, inode: u64, end: End, key: &mut StreamKey, facts: &mut Facts) 
 pub fn access_of(file: u64) -> u32 {
     field(file, &offset::FILE_MODE)
 }
-

@@ -3,16 +3,14 @@
 
 use aya_ebpf::{
     Global,
-    helpers::generated::{
-        bpf_ktime_get_boot_ns, bpf_loop, bpf_probe_read_kernel_str, bpf_probe_read_user,
-    },
+    helpers::generated::{bpf_ktime_get_boot_ns, bpf_loop, bpf_probe_read_kernel_str, bpf_probe_read_user},
     macros::btf_tracepoint,
     programs::BtfTracePointContext,
 };
 use core::ffi::c_void;
 use sensor_ebpf::{
-    ARGUMENTS_CAPACITY, CGROUP_CAPACITY, COMPONENT_CAPACITY, Counter, ExecRecord, ExitRecord, FILE_NAME_CAPACITY,
-    ForkRecord, PATH_CAPACITY, RecordHeader, RecordKind,
+    ARGUMENTS_CAPACITY, CGROUP_CAPACITY, COMPONENT_CAPACITY, Counter, ExecRecord, ExitRecord, FILE_NAME_CAPACITY, ForkRecord,
+    PATH_CAPACITY, RecordHeader, RecordKind,
 };
 
 use crate::{
@@ -47,9 +45,8 @@ fn append(walk: &mut Walk, name: u64) -> i64 {
         return 1;
     }
     // SAFETY: `at` is below the capacity and the target has room for one component behind it.
-    let length = unsafe {
-        bpf_probe_read_kernel_str(walk.target.add(at as usize).cast(), COMPONENT_CAPACITY as u32, name as *const c_void)
-    };
+    let length =
+        unsafe { bpf_probe_read_kernel_str(walk.target.add(at as usize).cast(), COMPONENT_CAPACITY as u32, name as *const c_void) };
     if length > 0 && length <= COMPONENT_CAPACITY as i64 {
         walk.length = at + length as u64;
     }
@@ -158,19 +155,13 @@ unsafe fn fill_exec(record: &mut ExecRecord, task: *const u8, binary: *const u8)
         record.parent_start_time = parent.start_time;
         let credentials: *const u8 = typed(task, &offset::TASK_CRED);
         record.user = typed(credentials, &offset::CRED_UID);
-        record.login_user =
-            if has(&offset::TASK_LOGINUID) { typed(task, &offset::TASK_LOGINUID) } else { u32::MAX };
+        record.login_user = if has(&offset::TASK_LOGINUID) { typed(task, &offset::TASK_LOGINUID) } else { u32::MAX };
         let namespaces: *const u8 = typed(task, &offset::TASK_NSPROXY);
         let namespace: *const u8 = typed(namespaces, &offset::NSPROXY_PID);
         record.pid_namespace = typed(namespace, &offset::PIDNS_INUM);
 
         let name: u64 = typed(binary, &offset::BINPRM_FILENAME);
-        if bpf_probe_read_kernel_str(
-            record.file_name.as_mut_ptr().cast(),
-            FILE_NAME_CAPACITY as u32,
-            name as *const c_void,
-        ) < 0
-        {
+        if bpf_probe_read_kernel_str(record.file_name.as_mut_ptr().cast(), FILE_NAME_CAPACITY as u32, name as *const c_void) < 0 {
             record.file_name[0] = 0;
         }
         let memory: *const u8 = typed(task, &offset::TASK_MM);
@@ -181,17 +172,11 @@ unsafe fn fill_exec(record: &mut ExecRecord, task: *const u8, binary: *const u8)
         record.executable_inode = typed(inode, &offset::INODE_NUMBER);
         let super_block: *const u8 = typed(inode, &offset::INODE_SUPER);
         record.executable_device = typed(super_block, &offset::SUPER_DEVICE);
-        record.executable_length = path(
-            record.executable.as_mut_ptr(),
-            typed(file, &offset::FILE_PATH_DENTRY),
-            typed(file, &offset::FILE_PATH_MOUNT),
-        );
+        record.executable_length =
+            path(record.executable.as_mut_ptr(), typed(file, &offset::FILE_PATH_DENTRY), typed(file, &offset::FILE_PATH_MOUNT));
         let place: *const u8 = typed(task, &offset::TASK_FS);
-        record.directory_length = path(
-            record.directory.as_mut_ptr(),
-            typed(place, &offset::FS_PWD_DENTRY),
-            typed(place, &offset::FS_PWD_MOUNT),
-        );
+        record.directory_length =
+            path(record.directory.as_mut_ptr(), typed(place, &offset::FS_PWD_DENTRY), typed(place, &offset::FS_PWD_MOUNT));
         fill_cgroups(record, task);
     }
 }

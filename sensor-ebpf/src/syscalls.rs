@@ -80,12 +80,7 @@ unsafe fn arguments_of(context: &BtfTracePointContext) -> Arguments {
             return Arguments { call, compat, values: [0; 4] };
         }
         let at = if compat { registers::COMPAT } else { registers::NATIVE };
-        let mut values = [
-            register(values, at[0]),
-            register(values, at[1]),
-            register(values, at[2]),
-            register(values, at[3]),
-        ];
+        let mut values = [register(values, at[0]), register(values, at[1]), register(values, at[2]), register(values, at[3])];
         if compat {
             let mut index = 0;
             while index < 4 {
@@ -111,8 +106,7 @@ fn unpack_socketcall(arguments: &mut Arguments) {
         arguments.call = Call::Other;
         return;
     };
-    arguments.values =
-        [u64::from(values[0]), u64::from(values[1]), u64::from(values[2]), u64::from(values[3])];
+    arguments.values = [u64::from(values[0]), u64::from(values[1]), u64::from(values[2]), u64::from(values[3])];
 }
 
 #[btf_tracepoint(function = "sys_exit")]
@@ -216,8 +210,7 @@ fn without_buffer(arguments: &Arguments, bytes: u64) {
     let mut side = 0;
     // One body for both sides: inlined twice it would double the program.
     while side < 2 {
-        let (descriptor, end, access) =
-            if side == 0 { (to, End::Writer, FMODE_WRITE) } else { (from, End::Reader, FMODE_READ) };
+        let (descriptor, end, access) = if side == 0 { (to, End::Writer, FMODE_WRITE) } else { (from, End::Reader, FMODE_READ) };
         side += 1;
         if descriptor == u64::MAX {
             continue;

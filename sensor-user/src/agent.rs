@@ -5,7 +5,7 @@ use crate::{
     capture::{Live, from_kernel, process_of, to_kernel},
     export::Exporter,
     identity::{Exclusions, Identities},
-    pipeline::{Pipeline, Taken, VerdictTaker},
+    pipeline::{Parts, Pipeline, Taken, VerdictTaker},
     status::{KernelSide, Status},
 };
 use rustc_hash::FxHashMap;
@@ -87,22 +87,9 @@ pub fn run(settings: Settings) -> Result<(), AgentError> {
     let node = rustix::system::uname().nodename().to_string_lossy().into_owned();
     engine.boot_time = wall_clock().saturating_sub(started);
     engine.node = node_number(&node);
-    let status = Status::new(
-        started,
-        engine.boot_time,
-        Some(KernelSide { programs, counters }),
-        shortcomings(&absent, unnamed.as_ref()),
-    );
-    let mut pipeline = Pipeline::new(
-        source,
-        engine,
-        identities,
-        exclusions,
-        exporter,
-        Some(verdict_taker(verdicts)),
-        node,
-        status,
-    );
+    let status = Status::new(started, engine.boot_time, Some(KernelSide { programs, counters }), shortcomings(&absent, unnamed.as_ref()));
+    let verdicts = Some(verdict_taker(verdicts));
+    let mut pipeline = Pipeline::new(Parts { source, config: engine, identities, exclusions, exporter, verdicts, node, status });
     for touch in holders(&held, started) {
         pipeline.held(&touch);
     }
@@ -151,8 +138,7 @@ fn verdict_taker(mut verdicts: Verdicts) -> VerdictTaker {
             }
             Taken::Exclude => VerdictKind::Exclude,
         };
-        let verdict =
-            sensor_ebpf::Verdict { kind: kind as u8, end: 0, padding: 0, reserved: 0, retry_at, calls: 0 };
+        let verdict = sensor_ebpf::Verdict { kind: kind as u8, end: 0, padding: 0, reserved: 0, retry_at, calls: 0 };
         // A verdict that the kernel refuses leaves the stream unknown, and unknown streams are captured.
         let _ = verdicts.set(&to_kernel(&stream), &verdict);
     })

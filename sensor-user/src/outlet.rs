@@ -48,13 +48,7 @@ pub struct Outlet {
 impl Outlet {
     /// An outlet to `exporter`.
     #[must_use]
-    pub fn new(
-        identities: Identities,
-        exporter: Box<dyn Exporter>,
-        verdicts: Option<VerdictTaker>,
-        node: String,
-        boot_time: u64,
-    ) -> Self {
+    pub fn new(identities: Identities, exporter: Box<dyn Exporter>, verdicts: Option<VerdictTaker>, node: String, boot_time: u64) -> Self {
         Self {
             identities,
             exporter,
@@ -139,8 +133,7 @@ impl Outlet {
         let sessions: Vec<_> = self.held.keys().copied().collect();
         for session in sessions {
             self.release_session(session, |held, identities| {
-                now.saturating_sub(held.since) >= HOLD
-                    || !held.peers.iter().flatten().any(|peer| identities.pending(*peer))
+                now.saturating_sub(held.since) >= HOLD || !held.peers.iter().flatten().any(|peer| identities.pending(*peer))
             });
         }
     }
@@ -183,10 +176,7 @@ impl Outlet {
             self.peers.clear();
         }
         let boot_time = self.boot_time;
-        let entry = self
-            .peers
-            .entry(process)
-            .or_insert_with(|| (Arc::clone(&known), event::resolved(&known, boot_time)));
+        let entry = self.peers.entry(process).or_insert_with(|| (Arc::clone(&known), event::resolved(&known, boot_time)));
         if !Arc::ptr_eq(&entry.0, &known) {
             *entry = (Arc::clone(&known), event::resolved(&known, boot_time));
         }

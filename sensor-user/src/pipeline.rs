@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Invariants: events of a session leave in the order in which the engine gave them; an event whose peers are still being
-//! looked up waits, and those behind it in its session with it, for at most [`HOLD`]; the sensor tells of its own losses
+//! looked up waits, and those behind it in its session with it, for at most [`HOLD`](crate::outlet::HOLD); the sensor tells of its own losses
 //! in the same stream of events.
 
 use crate::{
@@ -54,19 +54,31 @@ pub struct Pipeline<S> {
     excluded_records: u64,
 }
 
+/// What a pipeline is made of.
+pub struct Parts<S> {
+    /// Where records come from.
+    pub source: S,
+    /// What the engine is told.
+    pub config: Config,
+    /// Who is behind a pid.
+    pub identities: Identities,
+    /// Whom to leave alone.
+    pub exclusions: Exclusions,
+    /// Where events go.
+    pub exporter: Box<dyn Exporter>,
+    /// Takes verdicts to the kernel; nobody where the source is a recording.
+    pub verdicts: Option<VerdictTaker>,
+    /// The host's name.
+    pub node: String,
+    /// What the sensor says of itself.
+    pub status: Status,
+}
+
 impl<S: Source> Pipeline<S> {
     /// Puts the parts together.
     #[must_use]
-    pub fn new(
-        source: S,
-        config: Config,
-        identities: Identities,
-        exclusions: Exclusions,
-        exporter: Box<dyn Exporter>,
-        verdicts: Option<VerdictTaker>,
-        node: String,
-        status: Status,
-    ) -> Self {
+    pub fn new(parts: Parts<S>) -> Self {
+        let Parts { source, config, identities, exclusions, exporter, verdicts, node, status } = parts;
         let outlet = Outlet::new(identities, exporter, verdicts, node, config.boot_time);
         let engine = Engine::new(config);
         Self { source, engine, outlet, exclusions, status, last_tick: 0, excluded_records: 0 }

@@ -92,13 +92,7 @@ impl Status {
     }
 
     /// An event where losses or blind spots have changed, at most one a second.
-    pub fn changes(
-        &mut self,
-        now: Time,
-        engine: &Engine,
-        source: &impl Source,
-        outlet: &mut Outlet,
-    ) -> Option<v1::Sensor> {
+    pub fn changes(&mut self, now: Time, engine: &Engine, source: &impl Source, outlet: &mut Outlet) -> Option<v1::Sensor> {
         if now.saturating_sub(self.told_at) < REPORT {
             return None;
         }
@@ -113,12 +107,7 @@ impl Status {
     }
 
     /// The last event, with the sums.
-    pub fn stopping(
-        &mut self,
-        engine: &Engine,
-        source: &impl Source,
-        outlet: &mut Outlet,
-    ) -> v1::Sensor {
+    pub fn stopping(&mut self, engine: &Engine, source: &impl Source, outlet: &mut Outlet) -> v1::Sensor {
         let loss = self.loss(engine, source);
         self.sensor(State::Stopping, loss, outlet.blind_spots().spots.clone())
     }
@@ -140,13 +129,7 @@ impl Status {
             match counters.read() {
                 Ok(kernel) => {
                     let get = |counter| kernel.get(counter);
-                    push(
-                        &mut counts,
-                        Place::Kernel,
-                        Reason::RingFull,
-                        get(Counter::RingFullRecords),
-                        get(Counter::RingFullBytes),
-                    );
+                    push(&mut counts, Place::Kernel, Reason::RingFull, get(Counter::RingFullRecords), get(Counter::RingFullBytes));
                     push(&mut counts, Place::Kernel, Reason::ReadFault, 0, get(Counter::ReadFaultBytes));
                     push(&mut counts, Place::Kernel, Reason::OverLimit, 0, get(Counter::OverLimitBytes));
                     push(&mut counts, Place::Kernel, Reason::NoScratch, 0, get(Counter::NoScratchBytes));

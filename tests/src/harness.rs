@@ -3,6 +3,13 @@
 //! One sensor serves all tests of a test program: starting one takes longer than most tests, and a sensor on a real host
 //! watches everything at once, too. Peers are told apart by their processes.
 
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "serves tests only: what goes wrong here is a failed test, with the reason"
+)]
+
 use crate::truth::{
     TruthLog,
     compare::{Options, Report, Seen, compare},
@@ -157,9 +164,7 @@ impl Sensor {
     pub fn compare(&self, folder: &Path, options: &Options) -> Report {
         let logs = TruthLog::read_directory(folder).expect("the peers' logs");
         assert!(!logs.is_empty(), "the peers logged nothing in {}", folder.display());
-        self.wait(SETTLED, |said| {
-            said.trouble.is_some() || said.ended || !compare(&logs, &said.events, options).is_waiting()
-        });
+        self.wait(SETTLED, |said| said.trouble.is_some() || said.ended || !compare(&logs, &said.events, options).is_waiting());
         let said = self.lock();
         assert_eq!(said.trouble, None, "the sensor wrote a line that is no event");
         assert!(!said.ended, "the sensor ended while it was needed");

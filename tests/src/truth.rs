@@ -270,8 +270,8 @@ impl TruthLog {
             ended: false,
         };
         for (number, line) in whole.lines().enumerate() {
-            let entry: Entry = serde_json::from_str(line)
-                .map_err(|error| io::Error::other(format!("{}:{}: {error}", path.display(), number + 1)))?;
+            let entry: Entry =
+                serde_json::from_str(line).map_err(|error| io::Error::other(format!("{}:{}: {error}", path.display(), number + 1)))?;
             log.take(entry);
         }
         if log.pid == 0 {
@@ -353,7 +353,10 @@ pub fn disagreements(logs: &[TruthLog]) -> Vec<String> {
         let whole = senders.iter().chain(receivers).all(|log| log.ended);
         for (sent, received, entry) in counts.into_values() {
             if sent < received || (sent > received && whole && !entry.optional) {
-                wrong.push(format!("session {session:?}: sent by the {from} {sent} times, received by the {to} {received} times: {}", Brief(entry)));
+                wrong.push(format!(
+                    "session {session:?}: sent by the {from} {sent} times, received by the {to} {received} times: {}",
+                    Brief(entry)
+                ));
             }
         }
     }

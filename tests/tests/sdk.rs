@@ -1,7 +1,7 @@
 //! Real SDKs, live: each server under at least two clients, every message held against what both ends logged.
 //!
 //! The peers, what each can do and the published servers stand in `tests/peers/matrix.json`.
-#![allow(clippy::indexing_slicing, reason = "a test: what is not in the matrix fails it")]
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic, reason = "a test: what is not in the matrix fails it")]
 
 use end_to_end::{
     harness::{run, sensor, tests_folder},
@@ -11,8 +11,7 @@ use serde_json::Value;
 use std::{collections::BTreeSet, process::Command, sync::OnceLock};
 
 /// What every pair plays, as far as both know it.
-const SCENARIOS: [&str; 8] =
-    ["small", "big300k", "concurrent8", "progress", "notify", "errors", "resources", "subscribe"];
+const SCENARIOS: [&str; 8] = ["small", "big300k", "concurrent8", "progress", "notify", "errors", "resources", "subscribe"];
 /// What takes long enough that one pair a server is enough.
 const ONCE: [&str; 2] = ["ask", "big8m"];
 

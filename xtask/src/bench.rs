@@ -35,15 +35,7 @@ pub struct Args {
 pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     let mut command = workspace.cargo();
     command
-        .args([
-            "run",
-            "--release",
-            "--package",
-            END_TO_END_PACKAGE,
-            "--bin",
-            BENCH_BIN,
-            "--",
-        ])
+        .args(["run", "--release", "--package", END_TO_END_PACKAGE, "--bin", BENCH_BIN, "--"])
         .args(args.ci.then_some("--ci"))
         .args(&args.rows);
     timed("benchmarks", || run_command(&mut command))

@@ -36,20 +36,13 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     let known = targets(workspace)?;
     let chosen = match &args.target {
         Some(target) if known.contains(target) => vec![target.clone()],
-        Some(target) => bail!(
-            "there is no fuzz target {target}; there are: {}",
-            known.join(", ")
-        ),
+        Some(target) => bail!("there is no fuzz target {target}; there are: {}", known.join(", ")),
         None => known,
     };
     let mut failed = Vec::new();
     for target in chosen {
         let result = timed(&format!("fuzz {target}"), || {
-            run_command(
-                cargo_nightly(workspace)
-                    .args(["fuzz", "run", &target, "--"])
-                    .arg(format!("-max_total_time={}", args.seconds)),
-            )
+            run_command(cargo_nightly(workspace).args(["fuzz", "run", &target, "--"]).arg(format!("-max_total_time={}", args.seconds)))
         });
         if let Err(error) = result {
             eprintln!("xtask: {error:#}");
@@ -57,53 +50,37 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         }
     }
     if !failed.is_empty() {
-        bail!(
-            "these targets failed, see fuzz/artifacts: {}",
-            failed.join(", ")
-        );
+        bail!("these targets failed, see fuzz/artifacts: {}", failed.join(", "));
     }
     Ok(())
 }
 
 fn targets(workspace: &Workspace) -> Result<Vec<String>> {
-    let list = output(cargo_nightly(workspace).args(["fuzz", "list"]))
-        .context("listing the targets of fuzz/Cargo.toml")?;
+    let list = output(cargo_nightly(workspace).args(["fuzz", "list"])).context("listing the targets of fuzz/Cargo.toml")?;
     Ok(list.lines().map(str::to_owned).collect())
 }
 
 fn install_cargo_fuzz(workspace: &Workspace) -> Result<()> {
     if which("rustup").is_none() || !succeeds(cargo_nightly(workspace).arg("--version")) {
-        bail!(
-            "fuzzing needs rustup's nightly (sanitizers are unstable): rustup toolchain install nightly"
-        );
+        bail!("fuzzing needs rustup's nightly (sanitizers are unstable): rustup toolchain install nightly");
     }
-    if which("cargo-fuzz").is_some()
-        || succeeds(cargo_nightly(workspace).args(["fuzz", "--version"]))
-    {
+    if which("cargo-fuzz").is_some() || succeeds(cargo_nightly(workspace).args(["fuzz", "--version"])) {
         return Ok(());
     }
     say(format!("installing cargo-fuzz {CARGO_FUZZ_VERSION}"));
-    run_command(
-        workspace
-            .command("cargo")
-            .env("CARGO_TARGET_DIR", workspace.target.join("cargo-fuzz"))
-            .args([
-                "install",
-                "cargo-fuzz",
-                "--locked",
-                "--version",
-                CARGO_FUZZ_VERSION,
-            ]),
-    )
+    run_command(workspace.command("cargo").env("CARGO_TARGET_DIR", workspace.target.join("cargo-fuzz")).args([
+        "install",
+        "cargo-fuzz",
+        "--locked",
+        "--version",
+        CARGO_FUZZ_VERSION,
+    ]))
 }
 
 /// rustup's `cargo`, not the one that runs xtask: only rustup's understands `+nightly`.
 fn cargo_nightly(workspace: &Workspace) -> Command {
     let mut command = workspace.command("cargo");
     // fuzz/ is a workspace of its own, and cargo-fuzz looks for its builds there.
-    command
-        .env_remove("CARGO_TARGET_DIR")
-        .env_remove("RUSTUP_TOOLCHAIN")
-        .arg("+nightly");
+    command.env_remove("CARGO_TARGET_DIR").env_remove("RUSTUP_TOOLCHAIN").arg("+nightly");
     command
 }

@@ -20,9 +20,7 @@ pub fn as_root(program: impl AsRef<OsStr>, purpose: &str) -> Result<Command> {
         return Ok(Command::new(program));
     }
     if which("sudo").is_none() {
-        bail!(
-            "root is needed to {purpose}, and there is no sudo here: run the same command as root"
-        );
+        bail!("root is needed to {purpose}, and there is no sudo here: run the same command as root");
     }
     println!("    root is needed to {purpose}: asking sudo");
     let mut command = Command::new("sudo");

@@ -21,9 +21,7 @@ pub enum Output {
 /// When it cannot be started, or ends with anything but success.
 pub fn run(command: &mut Command) -> Result<()> {
     announce(command);
-    let status = command
-        .status()
-        .with_context(|| format!("starting `{}`", line(command)))?;
+    let status = command.status().with_context(|| format!("starting `{}`", line(command)))?;
     if !status.success() {
         bail!("`{}` failed ({status})", line(command));
     }
@@ -41,9 +39,7 @@ pub fn stream(command: &mut Command, which: Output, mut on_line: impl FnMut(&str
         Output::Stdout => command.stdout(Stdio::piped()),
         Output::Stderr => command.stderr(Stdio::piped()),
     };
-    let mut child = command
-        .spawn()
-        .with_context(|| format!("starting `{}`", line(command)))?;
+    let mut child = command.spawn().with_context(|| format!("starting `{}`", line(command)))?;
     let pipe: Option<Box<dyn Read>> = match which {
         Output::Stdout => child.stdout.take().map(|pipe| Box::new(pipe) as _),
         Output::Stderr => child.stderr.take().map(|pipe| Box::new(pipe) as _),
@@ -52,9 +48,7 @@ pub fn stream(command: &mut Command, which: Output, mut on_line: impl FnMut(&str
     let mut bytes = Vec::new();
     loop {
         bytes.clear();
-        let read = reader
-            .read_until(b'\n', &mut bytes)
-            .with_context(|| format!("reading the output of `{}`", line(command)))?;
+        let read = reader.read_until(b'\n', &mut bytes).with_context(|| format!("reading the output of `{}`", line(command)))?;
         if read == 0 {
             break;
         }
@@ -65,9 +59,7 @@ pub fn stream(command: &mut Command, which: Output, mut on_line: impl FnMut(&str
         }
         on_line(without_colours(&text).trim_end());
     }
-    let status = child
-        .wait()
-        .with_context(|| format!("waiting for `{}`", line(command)))?;
+    let status = child.wait().with_context(|| format!("waiting for `{}`", line(command)))?;
     Ok(status.success())
 }
 
@@ -76,49 +68,29 @@ pub fn stream(command: &mut Command, which: Output, mut on_line: impl FnMut(&str
 /// # Errors
 /// When it cannot be started, or fails: with what it had to say.
 pub fn output(command: &mut Command) -> Result<String> {
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("starting `{}`", line(command)))?;
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("starting `{}`", line(command)))?;
     if !output.status.success() {
-        let said = if output.stderr.is_empty() {
-            &output.stdout
-        } else {
-            &output.stderr
-        };
-        bail!(
-            "`{}` failed ({}): {}",
-            line(command),
-            output.status,
-            String::from_utf8_lossy(said).trim()
-        );
+        let said = if output.stderr.is_empty() { &output.stdout } else { &output.stderr };
+        bail!("`{}` failed ({}): {}", line(command), output.status, String::from_utf8_lossy(said).trim());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// Whether a command starts and succeeds; it prints nothing.
 pub fn succeeds(command: &mut Command) -> bool {
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success())
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
 /// The full path of a program on `PATH`.
 pub fn which(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .map(|folder| folder.join(program))
-        .find(|candidate| is_executable(candidate))
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|candidate| is_executable(candidate))
 }
 
 /// Whether a path is a file that somebody may execute.
 pub fn is_executable(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
-    path.metadata()
-        .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+    path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }
 
 /// Prints what is about to be done.
@@ -136,22 +108,14 @@ fn announce(command: &Command) {
 
 /// The command as one would type it.
 pub fn line(command: &Command) -> String {
-    std::iter::once(command.get_program())
-        .chain(command.get_args())
-        .map(quoted)
-        .collect::<Vec<_>>()
-        .join(" ")
+    std::iter::once(command.get_program()).chain(command.get_args()).map(quoted).collect::<Vec<_>>().join(" ")
 }
 
 /// A word as one would type it.
 pub fn quoted(word: &OsStr) -> String {
     let word = word.to_string_lossy();
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_=+./,:@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.into_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
+    if !word.is_empty() && word.chars().all(plain) { word.into_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 /// A line without terminal control sequences.
@@ -186,10 +150,7 @@ mod tests {
 
     #[test]
     fn colours_are_removed() {
-        assert_eq!(
-            without_colours("\x1b[1m\x1b[33mwarning\x1b[0m: x"),
-            "warning: x"
-        );
+        assert_eq!(without_colours("\x1b[1m\x1b[33mwarning\x1b[0m: x"), "warning: x");
     }
 
     #[test]

@@ -21,9 +21,7 @@ impl Counts {
         let Some(result) = line.trim_start().strip_prefix("test result: ") else {
             return;
         };
-        let words = result
-            .split([' ', ';', '.'])
-            .filter(|word| !word.is_empty());
+        let words = result.split([' ', ';', '.']).filter(|word| !word.is_empty());
         let mut last = "";
         for word in words {
             match word {
@@ -64,10 +62,7 @@ pub struct Report {
 impl Report {
     /// An empty report; the clock for the total starts now.
     pub fn new() -> Self {
-        Self {
-            parts: Vec::new(),
-            started: Instant::now(),
-        }
+        Self { parts: Vec::new(), started: Instant::now() }
     }
 
     /// Runs one part. Returns whether it succeeded: an error is printed and kept, not passed on.
@@ -87,20 +82,13 @@ impl Report {
         }
         let seconds = started.elapsed();
         println!("    {name}: {}", describe(seconds));
-        self.parts.push(Part {
-            name: name.to_owned(),
-            seconds: seconds.as_secs_f64(),
-            outcome,
-        });
+        self.parts.push(Part { name: name.to_owned(), seconds: seconds.as_secs_f64(), outcome });
         success
     }
 
     /// Whether no part failed.
     pub fn success(&self) -> bool {
-        !self
-            .parts
-            .iter()
-            .any(|part| matches!(part.outcome, Outcome::Failed(..)))
+        !self.parts.iter().any(|part| matches!(part.outcome, Outcome::Failed(..)))
     }
 
     /// Every test that was seen. A part that failed without a failed test (a lint, a build that broke) counts as one failure, so
@@ -123,13 +111,7 @@ impl Report {
 
     /// Prints the table of parts, and as the last line the sum of tests.
     pub fn print(&self) {
-        let width = self
-            .parts
-            .iter()
-            .map(|part| part.name.chars().count())
-            .max()
-            .unwrap_or(0)
-            .max("total".len());
+        let width = self.parts.iter().map(|part| part.name.chars().count()).max().unwrap_or(0).max("total".len());
         println!();
         println!("{:<width$}  {:>8}  result", "part", "seconds");
         for part in &self.parts {
@@ -142,11 +124,7 @@ impl Report {
             };
             println!("{:<width$}  {:>8.1}  {result}", part.name, part.seconds);
         }
-        println!(
-            "{:<width$}  {:>8.1}",
-            "total",
-            self.started.elapsed().as_secs_f64()
-        );
+        println!("{:<width$}  {:>8.1}", "total", self.started.elapsed().as_secs_f64());
         let sum = self.counts();
         println!("{} passed, {} failed", sum.passed, sum.failed);
     }
@@ -184,13 +162,7 @@ mod tests {
         ] {
             counts.read_line(line);
         }
-        assert_eq!(
-            counts,
-            Counts {
-                passed: 7,
-                failed: 3
-            }
-        );
+        assert_eq!(counts, Counts { passed: 7, failed: 3 });
     }
 
     #[test]
@@ -202,12 +174,6 @@ mod tests {
         });
         report.part("lint", |_| anyhow::bail!("too long"));
         assert!(!report.success());
-        assert_eq!(
-            report.counts(),
-            Counts {
-                passed: 4,
-                failed: 1
-            }
-        );
+        assert_eq!(report.counts(), Counts { passed: 4, failed: 1 });
     }
 }

@@ -57,14 +57,9 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
 
     let agent = workspace.built("release", SENSOR_BIN);
     let mut command = as_root(&agent, "load kernel programs")?;
-    command
-        .current_dir(&workspace.root)
-        .arg("watch")
-        .args(&args.arguments);
+    command.current_dir(&workspace.root).arg("watch").args(&args.arguments);
     say(format!("{} (Ctrl-C ends it)", line(&command)));
-    let mut agent = command
-        .spawn()
-        .with_context(|| format!("starting {}", line(&command)))?;
+    let mut agent = command.spawn().with_context(|| format!("starting {}", line(&command)))?;
     let mut demo = match args.demo {
         true => Some(Demo::start(workspace).inspect_err(|_| end_agent(&mut agent, Signal::TERM))?),
         false => None,
@@ -80,40 +75,21 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
 }
 
 fn build(workspace: &Workspace, demo: bool) -> Result<()> {
-    run_command(workspace.cargo().args([
-        "build",
-        "--release",
-        "--package",
-        SENSOR_PACKAGE,
-        "--bin",
-        SENSOR_BIN,
-    ]))?;
+    run_command(workspace.cargo().args(["build", "--release", "--package", SENSOR_PACKAGE, "--bin", SENSOR_BIN]))?;
     if demo {
-        run_command(workspace.cargo().args([
-            "build",
-            "--package",
-            END_TO_END_PACKAGE,
-            "--bin",
-            PEER_BIN,
-        ]))?;
+        run_command(workspace.cargo().args(["build", "--package", END_TO_END_PACKAGE, "--bin", PEER_BIN]))?;
     }
     Ok(())
 }
 
 fn noted(signal: i32) -> Result<Arc<AtomicBool>> {
     let flag = Arc::new(AtomicBool::new(false));
-    signal_hook::flag::register(signal, Arc::clone(&flag))
-        .with_context(|| format!("catching signal {signal}"))?;
+    signal_hook::flag::register(signal, Arc::clone(&flag)).with_context(|| format!("catching signal {signal}"))?;
     Ok(flag)
 }
 
 /// Waits for the agent to end, after passing on a signal that only we received.
-fn watch(
-    agent: &mut Child,
-    mut demo: Option<&mut Demo>,
-    interrupted: &AtomicBool,
-    terminated: &AtomicBool,
-) -> Result<ExitStatus> {
+fn watch(agent: &mut Child, mut demo: Option<&mut Demo>, interrupted: &AtomicBool, terminated: &AtomicBool) -> Result<ExitStatus> {
     let mut deadline = None;
     loop {
         if let Some(status) = agent.try_wait().context("waiting for the agent")? {
@@ -140,10 +116,7 @@ fn watch(
             }
             (_, Some(deadline)) if Instant::now() > deadline => {
                 send(agent, Signal::KILL);
-                bail!(
-                    "the agent did not end within {} s and was killed",
-                    AGENT_GRACE.as_secs()
-                );
+                bail!("the agent did not end within {} s and was killed", AGENT_GRACE.as_secs());
             }
             _ => {}
         }
@@ -176,18 +149,9 @@ struct Demo {
 impl Demo {
     fn start(workspace: &Workspace) -> Result<Self> {
         let mut command = Command::new(workspace.built("debug", PEER_BIN));
-        command
-            .args(DEMO_ARGUMENTS)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .process_group(0);
-        let child = command
-            .spawn()
-            .with_context(|| format!("starting the demo: {}", line(&command)))?;
-        Ok(Self {
-            child,
-            ended: false,
-        })
+        command.args(DEMO_ARGUMENTS).stdin(Stdio::null()).stdout(Stdio::null()).process_group(0);
+        let child = command.spawn().with_context(|| format!("starting the demo: {}", line(&command)))?;
+        Ok(Self { child, ended: false })
     }
 
     fn report_early_end(&mut self) {

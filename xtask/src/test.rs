@@ -21,7 +21,7 @@ const END_TO_END_THREADS: &str = "2";
 /// Tells the end-to-end tests which agent to test.
 const SENSOR_BINARY_VARIABLE: &str = "MCP_SENSOR_BIN";
 
-/// Run every check: lint, kernel objects, unit tests, end-to-end tests, and a kernel in QEMU.
+/// Run every check: lint, kernel objects, unit tests, end-to-end tests.
 #[derive(ClapArgs)]
 #[command(after_help = "\
 The last line is `N passed, N failed`: the sum over all test results, and one failure for each
@@ -32,8 +32,11 @@ Examples:
   cargo xtask test --quick    lint, stale kernel objects, unit and property tests; no root")]
 pub struct Args {
     /// Only what needs neither root nor a rebuilt kernel object.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "kernel")]
     quick: bool,
+    /// Also boot a kernel in QEMU (`cargo xtask kernels` boots them all).
+    #[arg(long)]
+    kernel: bool,
 }
 
 /// Runs `cargo xtask test`.
@@ -46,27 +49,22 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
         quick(workspace, &mut report);
     } else {
         full(workspace, &mut report);
+        if args.kernel {
+            report.part("a kernel in QEMU", |_| kernels::short(workspace, &Object::Committed));
+        }
     }
     report.print();
-    Ok(if report.success() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if report.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn quick(workspace: &Workspace, report: &mut Report) {
     report.part("lint", |_| lint::check(workspace, false));
-    report.part("committed kernel objects", |_| {
-        ebpf::check_digests(workspace)
-    });
+    report.part("committed kernel objects", |_| ebpf::check_digests(workspace));
     unit_tests(workspace, report, &Object::Committed);
 }
 
 fn full(workspace: &Workspace, report: &mut Report) {
-    let complete = report.part("set-up", |_| {
-        setup::ensure(workspace, &[Group::Ebpf, Group::Tests, Group::KernelsX86])
-    });
+    let complete = report.part("set-up", |_| setup::ensure(workspace, &[Group::Ebpf, Group::Tests]));
     report.part("lint", |_| lint::check(workspace, complete));
 
     let mut object = Object::Committed;
@@ -81,31 +79,19 @@ fn full(workspace: &Workspace, report: &mut Report) {
     unit_tests(workspace, report, &object);
 
     if can_be_root_unattended() {
-        report.part("load the programs and compare with the budget", |_| {
-            ebpf::check_budget(workspace, &object, false)
-        });
-        report.part("end-to-end tests", |counts| {
-            end_to_end(workspace, &object, counts)
-        });
+        report.part("load the programs and compare with the budget", |_| ebpf::check_budget(workspace, &object, false));
+        report.part("end-to-end tests", |counts| end_to_end(workspace, &object, counts));
     } else {
         // Not a skip: whoever asks for everything must hear that the half that matters did not run.
-        report.part("end-to-end tests", |_| {
-            bail!("root is needed to load kernel programs: run as root, or use `cargo xtask test --quick`")
-        });
+        report
+            .part("end-to-end tests", |_| bail!("root is needed to load kernel programs: run as root, or use `cargo xtask test --quick`"));
     }
-    report.part("a kernel in QEMU", |_| kernels::short(workspace, &object));
 }
 
 fn unit_tests(workspace: &Workspace, report: &mut Report, object: &Object) {
     report.part("unit and property tests", |counts| {
         let mut command = workspace.cargo();
-        command.args([
-            "test",
-            "--workspace",
-            "--exclude",
-            END_TO_END_PACKAGE,
-            "--no-fail-fast",
-        ]);
+        command.args(["test", "--workspace", "--exclude", END_TO_END_PACKAGE, "--no-fail-fast"]);
         object.embed_for_host(&mut command)?;
         cargo_test(&mut command, counts)
     });
@@ -128,10 +114,7 @@ fn end_to_end(workspace: &Workspace, object: &Object, counts: &mut Counts) -> Re
         && let Some(arch) = Arch::host()
     {
         let target = arch.target().replace('-', "_").to_uppercase();
-        command.env(
-            format!("CARGO_TARGET_{target}_RUNNER"),
-            "sudo --preserve-env",
-        );
+        command.env(format!("CARGO_TARGET_{target}_RUNNER"), "sudo --preserve-env");
     }
     cargo_test(&mut command, counts)
 }

@@ -35,8 +35,7 @@ impl Workspace {
     /// # Errors
     /// When the folder above xtask's manifest holds no workspace, or the current folder is gone.
     pub fn find() -> Result<Self> {
-        let manifest_dir = env::var_os("CARGO_MANIFEST_DIR")
-            .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+        let manifest_dir = env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
         let root = manifest_dir
             .parent()
             .filter(|root| root.join("Cargo.toml").is_file())
@@ -49,9 +48,9 @@ impl Workspace {
             .to_owned();
         let target = match env::var_os("CARGO_TARGET_DIR") {
             // Relative to the caller's folder, while our children run in the root: so it must become absolute here.
-            Some(folder) => std::path::absolute(&folder).with_context(|| {
-                format!("making CARGO_TARGET_DIR={} absolute", folder.display())
-            })?,
+            Some(folder) => {
+                std::path::absolute(&folder).with_context(|| format!("making CARGO_TARGET_DIR={} absolute", folder.display()))?
+            }
             None => root.join("target"),
         };
         Ok(Self { root, target })
@@ -71,9 +70,7 @@ impl Workspace {
         command.current_dir(&self.root);
         for (name, _) in env::vars_os() {
             let inherited_from_cargo_run = name.to_str().is_some_and(|name| {
-                name.starts_with("CARGO_PKG_")
-                    || name.starts_with("CARGO_MANIFEST_")
-                    || matches!(name, "CARGO" | "LD_LIBRARY_PATH")
+                name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") || matches!(name, "CARGO" | "LD_LIBRARY_PATH")
             });
             if inherited_from_cargo_run {
                 command.env_remove(name);

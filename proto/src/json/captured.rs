@@ -166,8 +166,7 @@ impl Checker<'_> {
             b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(()),
             b'u' => match self.unit()? {
                 0xd800..=0xdbff => {
-                    let pair =
-                        self.next()? == b'\\' && self.next()? == b'u' && (0xdc00..=0xdfff).contains(&self.unit()?);
+                    let pair = self.next()? == b'\\' && self.next()? == b'u' && (0xdc00..=0xdfff).contains(&self.unit()?);
                     pair.then_some(())
                 }
                 0xdc00..=0xdfff => None,

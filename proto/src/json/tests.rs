@@ -13,8 +13,7 @@ use crate::v1::{Event, Message, ToolCall, event, message, tool_call};
 mod arbitrary;
 
 fn descriptor() -> MessageDescriptor {
-    static POOL: LazyLock<DescriptorPool> =
-        LazyLock::new(|| DescriptorPool::decode(crate::DESCRIPTOR).expect("the descriptor is valid"));
+    static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| DescriptorPool::decode(crate::DESCRIPTOR).expect("the descriptor is valid"));
     POOL.get_message_by_name("mcp_sensor.v1.Event").expect("the contract has an event")
 }
 
@@ -38,9 +37,8 @@ fn with_arguments(arguments: &str) -> Value {
 
 /// One line for every reader, and nothing that a terminal obeys.
 fn assert_safe_line(line: &str) {
-    let unsafe_character = |character: char| {
-        character.is_control() || matches!(character, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-    };
+    let unsafe_character =
+        |character: char| character.is_control() || matches!(character, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
     assert_eq!(line.find(unsafe_character), None, "{line:?}");
 }
 
@@ -81,11 +79,9 @@ proptest! {
 fn captured(event: &Event) -> Vec<(&'static str, &'static str, &str)> {
     match &event.body {
         Some(event::Body::Message(message)) => vec![("message", "body", &message.body)],
-        Some(event::Body::ToolCall(call)) => vec![
-            ("toolCall", "arguments", &call.arguments),
-            ("toolCall", "result", &call.result),
-            ("toolCall", "error", &call.error),
-        ],
+        Some(event::Body::ToolCall(call)) => {
+            vec![("toolCall", "arguments", &call.arguments), ("toolCall", "result", &call.result), ("toolCall", "error", &call.error)]
+        }
         _ => Vec::new(),
     }
 }
@@ -122,8 +118,7 @@ fn check_captured(event: &Event) -> Result<(), TestCaseError> {
             (None, Some(_)) => prop_assert!(false, "{} is marked but not written", name),
         }
     }
-    let read =
-        DynamicMessage::deserialize(descriptor(), value).map_err(|error| TestCaseError::fail(error.to_string()))?;
+    let read = DynamicMessage::deserialize(descriptor(), value).map_err(|error| TestCaseError::fail(error.to_string()))?;
     let encoded = without_captured(event).encode_to_vec();
     prop_assert!(read == DynamicMessage::decode(descriptor(), encoded.as_slice()).expect("prost writes what it reads"));
     Ok(())
@@ -203,9 +198,7 @@ fn captured_text_that_is_no_json_is_a_marked_string() {
 fn captured_json_that_parsers_refuse_is_a_marked_string() {
     let deep = "[".repeat(101) + &"]".repeat(101);
     let long = "9".repeat(400);
-    for text in
-        [r#""\ud800""#, r#""\udc00\ud800""#, r#""\ud800\u0041""#, "1e999", &long, &deep, "[1,\n2]", "[1]\r", "\t{}"]
-    {
+    for text in [r#""\ud800""#, r#""\udc00\ud800""#, r#""\ud800\u0041""#, "1e999", &long, &deep, "[1,\n2]", "[1]\r", "\t{}"] {
         let call = with_arguments(text);
         assert_eq!(call["arguments"], Value::from(text));
         assert_eq!(call["argumentsIsText"], Value::from(true));
@@ -225,16 +218,13 @@ fn characters_that_a_terminal_obeys_are_escaped_in_captured_json_too() {
     let line = line(&tool_call("[\"\u{7f}\u{9b}31m\u{2028}\u{202e}\u{feff}\u{e0041}é\u{200d}\", \"\\\"\"]"));
     assert_eq!(
         line,
-        r#"{"toolCall":{"arguments":["\u007f\u009b31m\u2028\u202e\ufeff\udb40\udc41é"#.to_owned()
-            + "\u{200d}"
-            + r#"", "\""]}}"#
+        r#"{"toolCall":{"arguments":["\u007f\u009b31m\u2028\u202e\ufeff\udb40\udc41é"#.to_owned() + "\u{200d}" + r#"", "\""]}}"#
     );
 }
 
 #[test]
 fn times_that_json_cannot_tell_are_the_nearest_that_it_can() {
-    let written =
-        |seconds, nanos| line(&Event { time: Some(prost_types::Timestamp { seconds, nanos }), ..Event::default() });
+    let written = |seconds, nanos| line(&Event { time: Some(prost_types::Timestamp { seconds, nanos }), ..Event::default() });
     assert_eq!(written(i64::MIN, i32::MIN), r#"{"time":"0001-01-01T00:00:00.000000000Z"}"#);
     assert_eq!(written(i64::MAX, i32::MAX), r#"{"time":"9999-12-31T23:59:59.999999999Z"}"#);
 }
@@ -243,17 +233,9 @@ fn times_that_json_cannot_tell_are_the_nearest_that_it_can() {
 #[test]
 #[ignore = "a measurement"]
 fn measure() {
-    let body = format!(
-        r#"{{"jsonrpc":"2.0","id":7,"result":{{"content":[{{"type":"text","text":"{}"}}]}}}}"#,
-        "a word ".repeat(32)
-    );
+    let body = format!(r#"{{"jsonrpc":"2.0","id":7,"result":{{"content":[{{"type":"text","text":"{}"}}]}}}}"#, "a word ".repeat(32));
     let mut event = arbitrary::example();
-    event.body = Some(event::Body::Message(Message {
-        body,
-        method: "tools/call".into(),
-        request_id: "7".into(),
-        ..Message::default()
-    }));
+    event.body = Some(event::Body::Message(Message { body, method: "tools/call".into(), request_id: "7".into(), ..Message::default() }));
     let mut out = Vec::new();
     let rounds = 1_000_000_u32;
     let start = std::time::Instant::now();

@@ -60,10 +60,7 @@ impl Core {
     fn is_duplex(&self, slot: u32) -> bool {
         let Some(stream) = self.streams.get(slot) else { return false };
         !stream.is_one_way()
-            || self
-                .reverse_of(slot)
-                .and_then(|reverse| self.streams.get(reverse))
-                .is_some_and(|reverse| reverse.first_offset.is_some())
+            || self.reverse_of(slot).and_then(|reverse| self.streams.get(reverse)).is_some_and(|reverse| reverse.first_offset.is_some())
     }
 
     /// Streams that share a process with this one in the way that a session's two streams do.
@@ -131,9 +128,7 @@ impl Core {
             return false;
         }
         match stream.state {
-            State::Candidate => {
-                stream.classifier.rpc() > 0 && stream.classifier.role().is_none_or(|role| direction_of(role) != direction)
-            }
+            State::Candidate => stream.classifier.rpc() > 0 && stream.classifier.role().is_none_or(|role| direction_of(role) != direction),
             State::Bound(..) => self.lone(slot).is_some_and(|(_, other)| other != direction),
             // What was taken for a log of a session turns out to be its client's side: its answers have come.
             State::Ignored(reason) => reason == Reason::Log && direction == MessageDirection::ServerToClient,
@@ -277,10 +272,8 @@ impl Core {
             return;
         }
         for other in self.partners(slot) {
-            let given_up = self
-                .streams
-                .get(other)
-                .is_some_and(|stream| matches!(stream.state, State::Ignored(reason) if reason != Reason::Log));
+            let given_up =
+                self.streams.get(other).is_some_and(|stream| matches!(stream.state, State::Ignored(reason) if reason != Reason::Log));
             if given_up && !self.is_duplex(other) && self.fits(slot, other) {
                 self.reconsider(other);
                 self.tell(other, Verdict::Capture, sink);

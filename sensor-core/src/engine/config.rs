@@ -23,15 +23,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self {
-            level: Level::Redacted,
-            node: 0,
-            boot_time: 0,
-            seed: 0,
-            memory: 32 << 20,
-            message_bytes: 16 << 20,
-            body_limit: 64 << 10,
-        }
+        Self { level: Level::Redacted, node: 0, boot_time: 0, seed: 0, memory: 32 << 20, message_bytes: 16 << 20, body_limit: 64 << 10 }
     }
 }
 

@@ -135,12 +135,7 @@ impl Core {
 
     /// The counters, with the gauges as they are.
     pub fn count(&self) -> Counters {
-        Counters {
-            streams: self.streams.len() as u64,
-            sessions: self.sessions.len() as u64,
-            memory: self.memory() as u64,
-            ..self.counters
-        }
+        Counters { streams: self.streams.len() as u64, sessions: self.sessions.len() as u64, memory: self.memory() as u64, ..self.counters }
     }
 
     /// Bytes held, by estimate.
@@ -288,9 +283,7 @@ impl Core {
     /// True where one process descends from the other.
     pub fn is_kin(&self, one: ProcessId, other: ProcessId) -> bool {
         let descends = |from: ProcessId, to: ProcessId| {
-            std::iter::successors(Some(from), |process| self.parents.get(process).copied())
-                .take(GENERATIONS)
-                .any(|process| process == to)
+            std::iter::successors(Some(from), |process| self.parents.get(process).copied()).take(GENERATIONS).any(|process| process == to)
         };
         descends(one, other) || descends(other, one)
     }

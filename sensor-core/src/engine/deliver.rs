@@ -65,15 +65,7 @@ pub struct Whence {
 
 impl Core {
     /// A message of a session's stream has come.
-    pub fn arrive(
-        &mut self,
-        session: u32,
-        direction: MessageDirection,
-        slot: u32,
-        meta: Meta,
-        message: &Message<'_>,
-        sink: &mut dyn Sink,
-    ) {
+    pub fn arrive(&mut self, session: u32, direction: MessageDirection, slot: u32, meta: Meta, message: &Message<'_>, sink: &mut dyn Sink) {
         let Some(record) = self.sessions.get_mut(session) else { return };
         record.last_time = meta.time;
         let mut direction = direction;
@@ -176,8 +168,8 @@ impl Core {
                 self.look_for_partner(session, slot, sink);
             }
             self.pump(session, sink);
-            let still = self.sessions.get(session).is_some_and(Record::holds)
-                || DIRECTIONS.iter().any(|&direction| self.waits(session, direction));
+            let still =
+                self.sessions.get(session).is_some_and(Record::holds) || DIRECTIONS.iter().any(|&direction| self.waits(session, direction));
             if let Some(record) = self.sessions.get_mut(session) {
                 record.waiting = still;
             }
@@ -204,9 +196,7 @@ impl Core {
                 let answers = back.track.as_ref().zip(forward.track.as_ref());
                 forward.classifier.has_noise() && answers.is_none_or(|(answers, requests)| answers.answers_to(requests) == 0)
             }
-            (Some(lone), None) | (None, Some(lone)) => {
-                lone.classifier.has_noise() || (lone.is_one_way() && self.is_beside(record, lone))
-            }
+            (Some(lone), None) | (None, Some(lone)) => lone.classifier.has_noise() || (lone.is_one_way() && self.is_beside(record, lone)),
             (None, None) => false,
         }
     }
@@ -218,9 +208,7 @@ impl Core {
         let between = |info: &Session| {
             (info.client, info.server) == (Some(reader), Some(writer)) || (info.client, info.server) == (Some(writer), Some(reader))
         };
-        self.sessions
-            .iter()
-            .any(|(_, other)| other.info.id != record.info.id && !other.sides.contains(&None) && between(&other.info))
+        self.sessions.iter().any(|(_, other)| other.info.id != record.info.id && !other.sides.contains(&None) && between(&other.info))
     }
 
     fn held_back(&self, record: &Record) -> usize {

@@ -187,9 +187,7 @@ impl Core {
         let Some(stream) = self.streams.get_mut(slot) else { return };
         let keyed = self.keyed;
         let unbound = match stream.state {
-            State::Bound(session, _) => {
-                self.sessions.get(session).is_some_and(|record| record.holds() || record.sides.contains(&None))
-            }
+            State::Bound(session, _) => self.sessions.get(session).is_some_and(|record| record.holds() || record.sides.contains(&None)),
             State::Candidate => true,
             State::Ignored(_) => false,
         };
@@ -305,9 +303,7 @@ impl Core {
     /// Keeps a stream that is not known yet within its bounds.
     fn limit_candidate(&mut self, slot: u32) {
         let Some(stream) = self.streams.get(slot) else { return };
-        if stream.state != State::Candidate
-            || (stream.backlog.len() <= CANDIDATE_MESSAGES && stream.backlog.held() <= CANDIDATE_BYTES)
-        {
+        if stream.state != State::Candidate || (stream.backlog.len() <= CANDIDATE_MESSAGES && stream.backlog.held() <= CANDIDATE_BYTES) {
             return;
         }
         let (messages, bytes) = if stream.classifier.is_suspected() || self.may_be_answers(slot) {

@@ -84,14 +84,7 @@ impl Engine {
     /// An engine that has seen nothing.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self {
-            core: Core::new(config),
-            tape: Tape::new(),
-            framings: Vec::new(),
-            unsettled: Vec::new(),
-            next_sweep: 0,
-            next_purge: 0,
-        }
+        Self { core: Core::new(config), tape: Tape::new(), framings: Vec::new(), unsettled: Vec::new(), next_sweep: 0, next_purge: 0 }
     }
 
     /// Takes bytes of a stream.

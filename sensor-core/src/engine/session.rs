@@ -1,9 +1,7 @@
 //! What the engine knows of one session, and how its events are made.
 
 use super::config::Counters;
-use crate::event::{
-    Body, Event, EventId, Framing, Implementation, MessageDirection, Session, SessionId, SessionState, Sink, Transport,
-};
+use crate::event::{Body, Event, EventId, Framing, Implementation, MessageDirection, Session, SessionId, SessionState, Sink, Transport};
 use crate::input::{ProcessId, StreamKey, Time};
 use crate::json::Value;
 use crate::mcp::Role;

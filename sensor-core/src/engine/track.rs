@@ -79,9 +79,8 @@ impl Track {
     /// The first remembered message with this digest at or behind this count; gives its count.
     pub fn find(&self, digest: u64, from: u64, no_earlier: Time) -> Option<u64> {
         let oldest = self.count.saturating_sub(RECENT as u64).max(from);
-        (oldest..self.count).find(|&at| {
-            self.recent.get(at as usize % RECENT).is_some_and(|passed| passed.digest == digest && passed.time >= no_earlier)
-        })
+        (oldest..self.count)
+            .find(|&at| self.recent.get(at as usize % RECENT).is_some_and(|passed| passed.digest == digest && passed.time >= no_earlier))
     }
 
     /// Remembers the id of a request.

@@ -99,8 +99,7 @@ impl Core {
             return Some(tunnel.clone());
         }
         let oldest = record.tunnels.first().filter(|_| record.tunnels.len() >= TUNNELS).map(|tunnel| tunnel.connection.clone());
-        let mut inner =
-            Record::new(self.emitter.tunnel(record.info.id, connection), record.info.transport, Language::Mcp, meta.time);
+        let mut inner = Record::new(self.emitter.tunnel(record.info.id, connection), record.info.transport, Language::Mcp, meta.time);
         inner.info.late_attach = record.info.late_attach;
         inner.info.tunnel = Some(connection.to_owned());
         inner.phase = Phase::Open;

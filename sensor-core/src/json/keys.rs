@@ -19,11 +19,7 @@ pub(super) struct Key<'a> {
 impl Key<'_> {
     /// Order and equality of what the keys say.
     pub(super) fn compare(self, other: Self) -> Ordering {
-        if self.escapes || other.escapes {
-            Said::new(self.content).cmp(Said::new(other.content))
-        } else {
-            self.content.cmp(other.content)
-        }
+        if self.escapes || other.escapes { Said::new(self.content).cmp(Said::new(other.content)) } else { self.content.cmp(other.content) }
     }
 
     /// A hash of what the key says. Weak on purpose: see the module's words.

@@ -97,8 +97,6 @@ fn saturating_exponent(text: &[u8]) -> i64 {
         Some((b'+', rest)) => (false, rest),
         _ => (false, text),
     };
-    let value = digits
-        .iter()
-        .fold(0_i64, |value, byte| value.saturating_mul(10).saturating_add(i64::from(byte.wrapping_sub(b'0'))));
+    let value = digits.iter().fold(0_i64, |value, byte| value.saturating_mul(10).saturating_add(i64::from(byte.wrapping_sub(b'0'))));
     if negative { value.saturating_neg() } else { value }
 }

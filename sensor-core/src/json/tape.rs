@@ -264,10 +264,7 @@ impl Tape {
         let Some(&Frame { node, keys, .. }) = self.frames.last() else { return };
         let hash = key.hash(&mut self.unescaped);
         let earlier = self.keys.get(keys as usize..).unwrap_or_default();
-        if earlier.len() < FEW
-            && earlier.contains(&hash)
-            && self.keys_of(text, node).any(|(_, other)| other.compare(key).is_eq())
-        {
+        if earlier.len() < FEW && earlier.contains(&hash) && self.keys_of(text, node).any(|(_, other)| other.compare(key).is_eq()) {
             self.marks = self.marks.union(Marks::DUPLICATE_KEY);
         }
         self.keys.push(hash);
@@ -295,15 +292,10 @@ impl Tape {
         sorted.extend(remembered.iter().zip(self.keys_of(text, node)).map(|(&hash, (index, _))| (hash, index)));
         let key = |index: u32| {
             let node = self.nodes.get(index as usize);
-            let content =
-                node.and_then(|node| text.get(node.start as usize + 1..(node.end as usize).saturating_sub(1)));
-            Key {
-                content: content.unwrap_or_default(),
-                escapes: node.is_some_and(|node| node.flags & flag::ESCAPES != 0),
-            }
+            let content = node.and_then(|node| text.get(node.start as usize + 1..(node.end as usize).saturating_sub(1)));
+            Key { content: content.unwrap_or_default(), escapes: node.is_some_and(|node| node.flags & flag::ESCAPES != 0) }
         };
-        let compare =
-            |one: &(u32, u32), other: &(u32, u32)| one.0.cmp(&other.0).then_with(|| key(one.1).compare(key(other.1)));
+        let compare = |one: &(u32, u32), other: &(u32, u32)| one.0.cmp(&other.0).then_with(|| key(one.1).compare(key(other.1)));
         sorted.sort_unstable_by(compare);
         let found = sorted.windows(2).any(|pair| matches!(pair, [one, other] if compare(one, other).is_eq()));
         self.sorted = sorted;
@@ -383,8 +375,7 @@ impl Tape {
     fn fold(&mut self, text: &[u8], notes: &mut Notes) -> Result<usize, ParseError> {
         let worth = |frame: &Frame| self.nodes.len() - frame.node as usize > self.limits.nodes / 8;
         let level = (1..=4).rev().find(|&level| self.frames.get(level).is_some_and(worth));
-        let Some((level, &Frame { node, keys, .. })) = level.and_then(|level| Some((level, self.frames.get(level)?)))
-        else {
+        let Some((level, &Frame { node, keys, .. })) = level.and_then(|level| Some((level, self.frames.get(level)?))) else {
             return Err(ParseError::TooManyNodes);
         };
         self.frames.truncate(level);

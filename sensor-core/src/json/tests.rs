@@ -58,8 +58,7 @@ fn the_last_duplicate_counts_and_is_told_at_every_level() {
 #[test]
 fn duplicates_among_very_many_keys_are_found_in_little_time() {
     // The same head, tail and length: all hashes collide.
-    let colliding =
-        |count: usize| (0..count).map(|index| format!("\"aaaaaaaa{index:08}bbbbbbbb\":0")).collect::<Vec<_>>();
+    let colliding = |count: usize| (0..count).map(|index| format!("\"aaaaaaaa{index:08}bbbbbbbb\":0")).collect::<Vec<_>>();
     let object = |keys: &[String]| format!("{{{}}}", keys.join(",")).into_bytes();
     let mut keys = colliding(100_000);
     assert!(!marks(&object(&keys)).contains(Marks::DUPLICATE_KEY));
@@ -69,16 +68,9 @@ fn duplicates_among_very_many_keys_are_found_in_little_time() {
 
 #[test]
 fn what_some_server_executes_is_read_and_marked() {
-    for text in [
-        &b"[\"a\tb\"]"[..],
-        b"[\"a\nb\"]",
-        b"[\"\0\"]",
-        br#"["\ud800"]"#,
-        br#"["\udc00\ud800"]"#,
-        b"[1e999]",
-        b"[-1E400]",
-        br#"["\q"]"#,
-    ] {
+    for text in
+        [&b"[\"a\tb\"]"[..], b"[\"a\nb\"]", b"[\"\0\"]", br#"["\ud800"]"#, br#"["\udc00\ud800"]"#, b"[1e999]", b"[-1E400]", br#"["\q"]"#]
+    {
         assert_eq!(marks(text), Marks::LAX_JSON, "{}", String::from_utf8_lossy(text));
     }
     assert_eq!(marks(b"[\"\xFF\"]"), Marks::INVALID_UTF8);
@@ -184,9 +176,8 @@ fn depth_costs_no_stack_and_is_folded() {
 #[test]
 fn one_enormous_argument_does_not_hide_its_call() {
     let numbers = vec!["0"; MAX_NODES + 10].join(",");
-    let text = format!(
-        r#"{{"jsonrpc":"2.0","params":{{"name":"t","arguments":{{"list":[{numbers}],"k":"v"}}}},"id":1,"method":"tools/call"}}"#
-    );
+    let text =
+        format!(r#"{{"jsonrpc":"2.0","params":{{"name":"t","arguments":{{"list":[{numbers}],"k":"v"}}}},"id":1,"method":"tools/call"}}"#);
     let (tape, parsed) = parse(text.as_bytes());
     assert_eq!(parsed, Ok(Span { start: 0, end: text.len() }));
     let root = tape.root(text.as_bytes()).unwrap();

@@ -123,11 +123,7 @@ fn escape(text: &[u8]) -> Escape {
                 return Escape { says, length: 12, lone_surrogate: false };
             }
             let says = char::from_u32(unit);
-            Escape {
-                says: Some(says.unwrap_or(char::REPLACEMENT_CHARACTER)),
-                length: 6,
-                lone_surrogate: says.is_none(),
-            }
+            Escape { says: Some(says.unwrap_or(char::REPLACEMENT_CHARACTER)), length: 6, lone_surrogate: says.is_none() }
         }
         _ => Escape { says: None, length: 1, lone_surrogate: false },
     }

@@ -218,8 +218,7 @@ impl Classifier {
 /// True for bytes with more control characters than any text has. One NUL a message (varlink, CDP pipes) is not enough.
 fn is_binary(bytes: &[u8]) -> bool {
     let sample = bytes.get(..512).unwrap_or(bytes);
-    let control =
-        sample.iter().filter(|&&byte| (byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r' | 0x1b)) || byte == 0x7f).count();
+    let control = sample.iter().filter(|&&byte| (byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r' | 0x1b)) || byte == 0x7f).count();
     sample.len() >= 16 && control * 16 > sample.len()
 }
 

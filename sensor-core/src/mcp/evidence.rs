@@ -103,9 +103,7 @@ fn listed(row: &'static Method, message: &Message<'_>) -> Evidence {
             }
         }
         (_, "notifications/message") if get("level").is_some() && get("data").is_some() => weak(1, LOGGING),
-        (_, "notifications/progress") if get("progressToken").is_some() && is_kind(get("progress"), Kind::Number) => {
-            weak(1, PROGRESS)
-        }
+        (_, "notifications/progress") if get("progressToken").is_some() && is_kind(get("progress"), Kind::Number) => weak(1, PROGRESS),
         (_, "notifications/tasks" | "notifications/tasks/status") if get("taskId").is_some() => weak(1, TASK_NOTICE),
         (_, "notifications/cancelled") if get("requestId").is_some() => weak(1, CANCELLED),
         (_, "ping") => weak(1, PING),
@@ -128,20 +126,14 @@ fn initialize(message: &Message<'_>) -> Evidence {
                 Evidence::Weak { weight: 2, kind: INITIALIZE, sender: Some(Role::Client) }
             }
         }
-        _ if get("processId").is_some()
-            || get("rootUri").is_some()
-            || get("rootPath").is_some()
-            || get("workspaceFolders").is_some() =>
-        {
+        _ if get("processId").is_some() || get("rootUri").is_some() || get("rootPath").is_some() || get("workspaceFolders").is_some() => {
             Evidence::Against(Protocol::LanguageServer)
         }
         _ if get("capabilities").is_some_and(|capabilities| capabilities.get("textDocument").is_some()) => {
             Evidence::Against(Protocol::LanguageServer)
         }
         // A server agrees with any string by naming its own revision, so the answer decides.
-        Some(version) if version.kind() == Kind::String => {
-            Evidence::Weak { weight: 1, kind: INITIALIZE, sender: Some(Role::Client) }
-        }
+        Some(version) if version.kind() == Kind::String => Evidence::Weak { weight: 1, kind: INITIALIZE, sender: Some(Role::Client) },
         _ => Evidence::Neutral,
     }
 }
@@ -312,10 +304,7 @@ mod tests {
             ),
             (r#"{"jsonrpc":"2.0","id":0,"method":"ping","params":{"_meta":{"io.modelcontextprotocol/clientInfo":{}}}}"#, client),
             (r#"{"jsonrpc":"2.0","id":0,"result":{"_meta":{"io.modelcontextprotocol/serverInfo":{}}}}"#, server),
-            (
-                r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18","capabilities":{},"serverInfo":{"name":"s"}}}"#,
-                server,
-            ),
+            (r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18","capabilities":{},"serverInfo":{"name":"s"}}}"#, server),
             (r#"{"jsonrpc":"2.0","id":0,"result":{"supportedVersions":["2026-07-28"],"resultType":"complete"}}"#, server),
             (r#"{"jsonrpc":"2.0","id":0,"error":{"code":-32022,"message":"m"}}"#, server),
             (r#"{"jsonrpc":"2.0","id":0,"method":"vendor/x","params":{"_meta":{"dev.mcp/x":1}}}"#, Evidence::Strong(None)),

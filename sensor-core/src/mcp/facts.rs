@@ -89,8 +89,7 @@ impl<'a> Params<'a> {
     /// Reads `params`.
     #[must_use]
     pub fn read(params: Value<'a>) -> Self {
-        let names =
-            ["name", "uri", "taskId", "ref", "arguments", "_meta", "inputResponses", "requestState", "requestId", "progressToken"];
+        let names = ["name", "uri", "taskId", "ref", "arguments", "_meta", "inputResponses", "requestState", "requestId", "progressToken"];
         let [name, uri, task_id, reference, arguments, meta, input_responses, request_state, request_id, progress_token] =
             members(params, names);
         Self { name, uri, task_id, reference, arguments, meta, input_responses, request_state, request_id, progress_token }

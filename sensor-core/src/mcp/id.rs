@@ -167,9 +167,7 @@ mod tests {
         ] {
             assert!(same(left, right), "{left} {right}");
         }
-        for (left, right) in
-            [("7", r#""7""#), ("7", "8"), (r#""a""#, r#""b""#), ("null", r#""null""#), (r#""""#, "0"), ("1.5", "1.50")]
-        {
+        for (left, right) in [("7", r#""7""#), ("7", "8"), (r#""a""#, r#""b""#), ("null", r#""null""#), (r#""""#, "0"), ("1.5", "1.50")] {
             assert!(!same(left, right), "{left} {right}");
         }
     }

@@ -150,15 +150,9 @@ mod tests {
 
     #[test]
     fn values_that_no_server_takes_for_a_message_are_none() {
-        for text in [
-            "{}",
-            r#"{"jsonrpc":"2.0"}"#,
-            r#"{"method":7}"#,
-            r#"{"result":1}"#,
-            r#"{"error":"x","level":"info"}"#,
-            r#"{"id":1}"#,
-            "[]",
-        ] {
+        for text in
+            ["{}", r#"{"jsonrpc":"2.0"}"#, r#"{"method":7}"#, r#"{"result":1}"#, r#"{"error":"x","level":"info"}"#, r#"{"id":1}"#, "[]"]
+        {
             read(text, |message| assert!(message.is_none(), "{text}"));
         }
     }

@@ -31,8 +31,7 @@ pub(super) fn is_credible(value: &[u8]) -> bool {
     if value.contains(&b'(') {
         return false;
     }
-    let sign =
-        |byte: &u8| byte.is_ascii_digit() || !(byte.is_ascii_alphabetic() || matches!(byte, b'.' | b'_' | b'-' | b','));
+    let sign = |byte: &u8| byte.is_ascii_digit() || !(byte.is_ascii_alphabetic() || matches!(byte, b'.' | b'_' | b'-' | b','));
     value.iter().any(sign) || (value.len() >= 24 && !value.contains(&b'.'))
 }
 
@@ -116,10 +115,7 @@ fn value(scan: &mut Scan<'_>, start: usize, end: usize, kind: &'static str) -> O
         [b':', ..] => (true, 1),
         [b'=', ..] => (false, 1),
         // `--token …`
-        _ if before_sign > 0
-            && memmem::find(scan.range(start, end), b"--").is_some()
-            && scan.byte(at + before_sign) != Some(b'-') =>
-        {
+        _ if before_sign > 0 && memmem::find(scan.range(start, end), b"--").is_some() && scan.byte(at + before_sign) != Some(b'-') => {
             (true, 0)
         }
         _ => return None,
@@ -175,10 +171,7 @@ fn word_end(scan: &Scan<'_>, from: usize) -> usize {
         0..=b' ' | b'"' | b'\'' | b'`' | b'&' | b';' | b'<' | b'>' | b'|' => true,
         // Passwords have these as well, but not before a space.
         b',' | b')' | b']' | b'}' => {
-            matches!(
-                text.get(position + 1),
-                None | Some(0..=b' ' | b'"' | b'\'' | b'`' | b'\\' | b',' | b')' | b']' | b'}' | b';')
-            )
+            matches!(text.get(position + 1), None | Some(0..=b' ' | b'"' | b'\'' | b'`' | b'\\' | b',' | b')' | b']' | b'}' | b';'))
         }
         _ => false,
     };

@@ -174,8 +174,7 @@ fn given(option: &str, argument: &str) -> Option<(usize, &'static str)> {
         let ids = argument.bytes().all(|byte| byte.is_ascii_digit() || byte == b':');
         return (!ids && !password.is_empty()).then_some((user.len() + 1, "password"));
     }
-    if !option.starts_with('-') || option.contains(['=', ' ', ':']) || argument.starts_with("--") || argument.is_empty()
-    {
+    if !option.starts_with('-') || option.contains(['=', ' ', ':']) || argument.starts_with("--") || argument.is_empty() {
         return None;
     }
     let secret = names::secret(option.as_bytes())?;

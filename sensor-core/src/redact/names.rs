@@ -42,8 +42,7 @@ impl Name {
         for byte in name {
             if let Some(place) = this.bytes.get_mut(this.length).filter(|_| byte.is_ascii_alphanumeric()) {
                 *place = byte.to_ascii_lowercase();
-                let begins =
-                    !before.is_ascii_alphanumeric() || (before.is_ascii_lowercase() && byte.is_ascii_uppercase());
+                let begins = !before.is_ascii_alphanumeric() || (before.is_ascii_lowercase() && byte.is_ascii_uppercase());
                 this.words |= u128::from(begins) << this.length;
                 this.length += 1;
             }
@@ -163,20 +162,8 @@ const KEYS: &[&str] = &[
 ];
 
 /// Ends of names that tell of a password or a secret without being one.
-const ABOUT: &[&str] = &[
-    "file",
-    "path",
-    "stdin",
-    "policy",
-    "length",
-    "prompt",
-    "field",
-    "required",
-    "secretname",
-    "secretref",
-    "secretarn",
-    "secretary",
-];
+const ABOUT: &[&str] =
+    &["file", "path", "stdin", "policy", "length", "prompt", "field", "required", "secretname", "secretref", "secretarn", "secretary"];
 
 /// What a name means, where its value must not be shown.
 ///
@@ -226,9 +213,7 @@ pub(super) fn secret(name: &[u8]) -> Option<Secret> {
     if lanes & lane::KEY != 0 && name.ends_any(KEYS) {
         return sure("key");
     }
-    if lanes & lane::UTH != 0
-        && name.ends_any(&["authorization", "basicauth", "httpauth", "registryauth", "dockerauth"])
-    {
+    if lanes & lane::UTH != 0 && name.ends_any(&["authorization", "basicauth", "httpauth", "registryauth", "dockerauth"]) {
         return sure("authorization");
     }
     if lanes & lane::KIE != 0 && name.ends_any(&["cookie", "cookies"]) {

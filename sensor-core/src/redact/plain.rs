@@ -50,8 +50,7 @@ impl Facts {
             *place = *byte;
         }
         for chunk in chunks.iter().chain([&last]) {
-            facts.special |=
-                chunk.iter().fold(0, |any, byte| any | u8::from(*byte < 0x20) | u8::from(*byte == b'\\')) != 0;
+            facts.special |= chunk.iter().fold(0, |any, byte| any | u8::from(*byte < 0x20) | u8::from(*byte == b'\\')) != 0;
             // `[` and `{` differ in one bit.
             facts.brackets += usize::from(chunk.iter().fold(0, |count, byte| count + u8::from(*byte | 0x20 == b'{')));
         }
@@ -93,8 +92,7 @@ fn is_big_exponent(raw: &[u8], at: usize) -> bool {
 
 /// True where there are two hundred digits next to each other: one of any 128 bytes is one of them then.
 fn has_long_number(raw: &[u8]) -> bool {
-    raw.iter().skip(127).step_by(128).any(u8::is_ascii_digit)
-        && raw.split(|byte| !byte.is_ascii_digit()).any(|digits| digits.len() >= 200)
+    raw.iter().skip(127).step_by(128).any(u8::is_ascii_digit) && raw.split(|byte| !byte.is_ascii_digit()).any(|digits| digits.len() >= 200)
 }
 
 /// True where nothing is nested deeper than what is shown, and nothing is folded.

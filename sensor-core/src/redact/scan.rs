@@ -208,9 +208,7 @@ impl<'t> Scan<'t> {
         if !self.from(at).starts_with(b"://") {
             return None;
         }
-        let ends = |byte: &u8| {
-            matches!(byte, 0..=b' ' | b'/' | b'?' | b'#' | b'"' | b'\'' | b'`' | b'<' | b'>' | b'\\' | b'|')
-        };
+        let ends = |byte: &u8| matches!(byte, 0..=b' ' | b'/' | b'?' | b'#' | b'"' | b'\'' | b'`' | b'<' | b'>' | b'\\' | b'|');
         let length = self.from(start).iter().position(ends).unwrap_or(self.text.len() - start);
         let authority = self.range(start, start + length);
         let user_info = start + memchr::memrchr(b'@', authority)?;

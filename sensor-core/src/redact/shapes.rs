@@ -65,15 +65,7 @@ pub(super) enum Sure {
     EdgeAndDigit,
 }
 
-const fn shape(
-    kind: &'static str,
-    lane: Lanes,
-    window: usize,
-    prefix: &'static str,
-    class: Class,
-    least: usize,
-    sure: Sure,
-) -> Shape {
+const fn shape(kind: &'static str, lane: Lanes, window: usize, prefix: &'static str, class: Class, least: usize, sure: Sure) -> Shape {
     Shape { kind, lane, window, prefix, class, least, sure }
 }
 

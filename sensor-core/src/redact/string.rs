@@ -34,14 +34,7 @@ pub(super) enum Written {
 impl<'o> Shortened<'o> {
     /// Writes a string, quotes included, in at most `share` bytes: it says `text` with `hits` replaced. Of `text`, what
     /// stands behind `showable` is not shown; `length` bytes are told as the whole length.
-    pub(super) fn write(
-        out: &'o mut String,
-        share: usize,
-        text: &str,
-        showable: usize,
-        length: usize,
-        hits: &[Hit],
-    ) -> Written {
+    pub(super) fn write(out: &'o mut String, share: usize, text: &str, showable: usize, length: usize, hits: &[Hit]) -> Written {
         if share < 2 {
             return Written::Nothing;
         }

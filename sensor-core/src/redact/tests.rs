@@ -19,8 +19,7 @@ fn redact_with(text: &[u8], level: Level, limit: usize, short_cut: bool) -> Opti
     let value = tape.root(text)?;
     let mut redactor = Redactor::new(level);
     let mut out = "before".to_owned();
-    let redacted =
-        if short_cut { redactor.value(value, limit, &mut out) } else { redactor.walk(value, limit, &mut out) };
+    let redacted = if short_cut { redactor.value(value, limit, &mut out) } else { redactor.walk(value, limit, &mut out) };
     Some((out.strip_prefix("before").expect("the output is appended").to_owned(), redacted))
 }
 
@@ -290,16 +289,12 @@ fn hostile_text_takes_no_longer() {
 
 #[test]
 fn nothing_is_written_at_level_none() {
-    assert_eq!(
-        redact_with(b"{\"a\":1}", Level::None, 100, true).expect("the test gives JSON"),
-        (String::new(), Redacted::default())
-    );
+    assert_eq!(redact_with(b"{\"a\":1}", Level::None, 100, true).expect("the test gives JSON"), (String::new(), Redacted::default()));
 }
 
 #[test]
 fn what_is_nested_too_deep_stands_as_a_string() {
-    let json =
-        |depth: usize| "[".repeat(depth) + "\"ghp_0123456789012345678901234567890123456789\"" + &"]".repeat(depth);
+    let json = |depth: usize| "[".repeat(depth) + "\"ghp_0123456789012345678901234567890123456789\"" + &"]".repeat(depth);
     let at_the_limit = redact(&json(DEPTH));
     assert!(at_the_limit.contains("[redacted:github-token:44]"));
     for depth in [DEPTH + 1, 1_000, 1_500, 10_000] {
@@ -319,35 +314,24 @@ fn measure() {
     // A multiplication waits for the one before: three cycles each.
     let cycle = (0..3000).map(|_| {
         let start = Instant::now();
-        let product = (0..10_000_u64)
-            .fold(std::hint::black_box(3_u64), |product, _| std::hint::black_box(product.wrapping_mul(7)));
+        let product = (0..10_000_u64).fold(std::hint::black_box(3_u64), |product, _| std::hint::black_box(product.wrapping_mul(7)));
         std::hint::black_box(product);
         start.elapsed()
     });
     println!("a multiplication takes {:?} / 10,000", cycle.min().unwrap_or_default());
     let sentence = "The quick brown fox jumps over the lazy dog, and then it reads the next file. ";
     let call = r#"{"jsonrpc":"2.0","id":17,"method":"tools/call","params":{"name":"read_file","arguments":{"path":"/home/user/project/src/main.rs","encoding":"utf-8","offset":0,"limit":2000,"description":"Read the beginning of the file to find the entry point of the program"},"_meta":{"progressToken":17,"trace":"4bf92f3577b34da6a3ce929d0e0e4736"}}}"#;
-    let result = |text: &str| {
-        format!(
-            r#"{{"result":{{"content":[{{"type":"text","text":"{text}"}}],"isError":false}},"jsonrpc":"2.0","id":17}}"#
-        )
-    };
+    let result =
+        |text: &str| format!(r#"{{"result":{{"content":[{{"type":"text","text":"{text}"}}],"isError":false}},"jsonrpc":"2.0","id":17}}"#);
     let plain = result(&sentence.repeat(3));
     let lines = result(&(sentence.replace(", ", ",\\n") + "He said \\\"no\\\".").repeat(3));
     let long = result(&sentence.repeat(37));
-    let secret =
-        result(&format!("{sentence}export GITHUB_TOKEN=ghp_0123456789012345678901234567890123456789 {sentence}"));
+    let secret = result(&format!("{sentence}export GITHUB_TOKEN=ghp_0123456789012345678901234567890123456789 {sentence}"));
     let nested = result(&(r#"{\"name\":\"fox\",\"size\":7,\"tags\":[\"a\",\"b\"]},"#.repeat(5)));
     let big = result(&sentence.repeat(1300));
-    for (name, text) in [
-        ("call", call),
-        ("plain", &plain),
-        ("lines", &lines),
-        ("3 KB", &long),
-        ("secret", &secret),
-        ("nested", &nested),
-        ("100 KB", &big),
-    ] {
+    for (name, text) in
+        [("call", call), ("plain", &plain), ("lines", &lines), ("3 KB", &long), ("secret", &secret), ("nested", &nested), ("100 KB", &big)]
+    {
         let mut tape = Tape::new();
         tape.parse(text.as_bytes()).expect("the text is JSON");
         let value = tape.root(text.as_bytes()).expect("the text is JSON");

@@ -18,12 +18,9 @@ pub use counters::{COUNTERS, Counter};
 pub use digest::ABI_DIGEST;
 pub use offsets::{OFFSETS, Offset};
 pub use process::{
-    ARGUMENTS_CAPACITY, CGROUP_CAPACITY, COMPONENT_CAPACITY, ExecRecord, ExitRecord, FILE_NAME_CAPACITY, ForkRecord,
-    PATH_CAPACITY,
+    ARGUMENTS_CAPACITY, CGROUP_CAPACITY, COMPONENT_CAPACITY, ExecRecord, ExitRecord, FILE_NAME_CAPACITY, ForkRecord, PATH_CAPACITY,
 };
-pub use stream::{
-    CHUNK_CAPACITY, ChunkRecord, Direction, End, Loss, ObjectKind, StreamKey, StreamState, Verdict, VerdictKind,
-};
+pub use stream::{CHUNK_CAPACITY, ChunkRecord, Direction, End, Loss, ObjectKind, StreamKey, StreamState, Verdict, VerdictKind};
 pub use syscalls::{Call, Shape, compat_call, native_call};
 
 /// What the loader tells the programs, in the one element of the map `SETTINGS`.

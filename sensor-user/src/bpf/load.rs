@@ -50,7 +50,7 @@ pub enum LoadError {
     /// The embedded object is of another ABI.
     #[error("the embedded kernel programs were built for another version of this agent: run `cargo xtask ebpf build`")]
     Stale,
-    /// See [`OffsetError`].
+    /// The running kernel's structures could not be resolved.
     #[error(transparent)]
     Offsets(#[from] OffsetError),
     /// The kernel's types could not be read.
@@ -269,7 +269,7 @@ impl Programs {
                 Some(VerifiedProgram {
                     name: name.to_owned(),
                     verified_instructions: information.verified_instruction_count(),
-                    recursion_misses: program.fd().ok().and_then(|fd| recursion_misses(fd)).unwrap_or(0),
+                    recursion_misses: program.fd().ok().and_then(recursion_misses).unwrap_or(0),
                 })
             })
             .collect();

@@ -26,8 +26,7 @@ impl Hook {
         let btf = Btf::from_sys_fs()?;
         let mut ebpf = EbpfLoader::new().btf(Some(&btf)).load(OBJECT)?;
         let fail = |source| LoadError::Program { action: "loading", program: NAME, source };
-        let program: &mut BtfTracePoint =
-            ebpf.program_mut(NAME).ok_or(LoadError::Absent(NAME))?.try_into().map_err(fail)?;
+        let program: &mut BtfTracePoint = ebpf.program_mut(NAME).ok_or(LoadError::Absent(NAME))?.try_into().map_err(fail)?;
         program.load("sys_exit", &btf).map_err(fail)?;
         Ok(Self { ebpf, name: NAME, link: None })
     }
@@ -45,8 +44,7 @@ impl Hook {
     pub fn attach(&mut self) -> Result<(), LoadError> {
         let name = self.name;
         let fail = |source| LoadError::Program { action: "attaching", program: name, source };
-        let program: &mut BtfTracePoint =
-            self.ebpf.program_mut(name).ok_or(LoadError::Absent(name))?.try_into().map_err(fail)?;
+        let program: &mut BtfTracePoint = self.ebpf.program_mut(name).ok_or(LoadError::Absent(name))?.try_into().map_err(fail)?;
         let id = program.attach().map_err(fail)?;
         self.link = Some(program.take_link(id).map_err(fail)?);
         Ok(())
@@ -59,9 +57,7 @@ impl Hook {
     pub fn detach(&mut self) -> Result<(), LoadError> {
         let name = self.name;
         match self.link.take() {
-            Some(link) => {
-                link.detach().map_err(|source| LoadError::Program { action: "detaching", program: name, source })
-            }
+            Some(link) => link.detach().map_err(|source| LoadError::Program { action: "detaching", program: name, source }),
             None => Ok(()),
         }
     }
@@ -70,9 +66,7 @@ impl Hook {
     #[must_use]
     pub fn time(&self) -> (Duration, u64) {
         let information = self.ebpf.program(self.name).map(Program::info);
-        information.and_then(Result::ok).map_or((Duration::ZERO, 0), |information| {
-            (information.run_time(), information.run_count())
-        })
+        information.and_then(Result::ok).map_or((Duration::ZERO, 0), |information| (information.run_time(), information.run_count()))
     }
 }
 

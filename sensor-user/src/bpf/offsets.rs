@@ -55,10 +55,7 @@ fn resolve_one(btf: &Btf, offset: &Offset) -> Result<u32, OffsetError> {
     let found = offset.fields.iter().find_map(|field| field_offset(btf, offset.structure, field));
     match found {
         Some(bytes) => Ok(bytes),
-        None if offset.required => Err(OffsetError::Missing {
-            structure: offset.structure,
-            fields: offset.fields.join(" or "),
-        }),
+        None if offset.required => Err(OffsetError::Missing { structure: offset.structure, fields: offset.fields.join(" or ") }),
         None => Ok(Offset::ABSENT),
     }
 }

@@ -102,8 +102,7 @@ fn types() -> CheckItem {
         state: CheckState::Missing,
         required: true,
         detail: format!("{KERNEL_BTF} is not there"),
-        mend: "mount sysfs at /sys; else use a kernel built with CONFIG_DEBUG_INFO_BTF=y (distribution kernels are)"
-            .to_owned(),
+        mend: "mount sysfs at /sys; else use a kernel built with CONFIG_DEBUG_INFO_BTF=y (distribution kernels are)".to_owned(),
     }
 }
 
@@ -144,8 +143,7 @@ fn proc_is_host() -> CheckItem {
         name: NAME,
         state: CheckState::Warning,
         required: false,
-        detail: "this process has a pid namespace of its own: processes older than the sensor stay without a name"
-            .to_owned(),
+        detail: "this process has a pid namespace of its own: processes older than the sensor stay without a name".to_owned(),
         mend: "run in the host's pid namespace (docker: --pid=host, Kubernetes: hostPID: true)".to_owned(),
     }
 }
@@ -164,8 +162,7 @@ fn io_uring(programs: &[VerifiedProgram]) -> CheckItem {
         name: NAME,
         state: CheckState::Warning,
         required: false,
-        detail: "this kernel has no tracepoint for its completions: what is written through it is taken at the reader"
-            .to_owned(),
+        detail: "this kernel has no tracepoint for its completions: what is written through it is taken at the reader".to_owned(),
         mend: "none needed where io_uring is off (kernel.io_uring_disabled=2) or not built in".to_owned(),
     }
 }

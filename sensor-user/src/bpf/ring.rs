@@ -77,9 +77,7 @@ impl Drain {
         }
         let complete_until = Arc::new(AtomicU64::new(0));
         let complete = Arc::clone(&complete_until);
-        let thread = std::thread::Builder::new()
-            .name("ring".into())
-            .spawn(move || self.run(&stop, &full, &free, &complete))?;
+        let thread = std::thread::Builder::new().name("ring".into()).spawn(move || self.run(&stop, &full, &free, &complete))?;
         Ok(Draining { batches, give_back, complete_until, thread })
     }
 

@@ -16,11 +16,9 @@ pub fn from_kernel(key: &StreamKey) -> Option<Named> {
     Some(match key.kind {
         PIPE => Named::Pipe { address: first, inode: second, device: third },
         UNIX => Named::Unix { from: first, to: second },
-        TCP => Named::Tcp {
-            from: address(first, second, key.ports >> 16),
-            to: address(third, fourth, key.ports & 0xffff),
-            namespace: fifth,
-        },
+        TCP => {
+            Named::Tcp { from: address(first, second, key.ports >> 16), to: address(third, fourth, key.ports & 0xffff), namespace: fifth }
+        }
         PTY => Named::Pty { terminal: first, to_slave: key.direction == Direction::ToSlave as u8 },
         _ => return None,
     })

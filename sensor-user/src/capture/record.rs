@@ -76,11 +76,7 @@ pub fn decode<'a>(header: &RecordHeader, bytes: &'a [u8]) -> Result<Record<'a>, 
     })
 }
 
-fn stream_record<'a>(
-    kind: RecordKind,
-    record: &ChunkRecord,
-    payload: &'a [u8],
-) -> Result<Record<'a>, DecodeError> {
+fn stream_record<'a>(kind: RecordKind, record: &ChunkRecord, payload: &'a [u8]) -> Result<Record<'a>, DecodeError> {
     let header = &record.header;
     let stream = from_kernel(&record.key).ok_or(DecodeError::Stream(record.key.kind))?;
     let end = match header.end {

@@ -204,7 +204,13 @@ mod tests {
         vec![
             item("kernel", CheckState::Ok, true, "6.1.0-18-amd64 on x86_64", ""),
             item("kernel types (BTF)", CheckState::Ok, true, "/sys/kernel/btf/vmlinux", "use a kernel built with CONFIG_DEBUG_INFO_BTF=y"),
-            item("io_uring", CheckState::Warning, false, "no hook io_uring_complete: calls through io_uring are a blind spot", "use Linux 6.2 or later"),
+            item(
+                "io_uring",
+                CheckState::Warning,
+                false,
+                "no hook io_uring_complete: calls through io_uring are a blind spot",
+                "use Linux 6.2 or later",
+            ),
             item("TLS libraries", CheckState::Missing, false, "none of /lib/\u{1b}[2Jx\u{202e} is known", ""),
         ]
     }
@@ -222,7 +228,11 @@ mod tests {
     }
 
     fn programs() -> Vec<VerifiedProgram> {
-        let program = |name: &str, verified_instructions, recursion_misses| VerifiedProgram { name: name.to_owned(), verified_instructions, recursion_misses };
+        let program = |name: &str, verified_instructions, recursion_misses| VerifiedProgram {
+            name: name.to_owned(),
+            verified_instructions,
+            recursion_misses,
+        };
         vec![program("sys_exit", Some(48_213), 0), program("process_exec", None, 0), program("process_fork", Some(1), 2)]
     }
 

@@ -1,8 +1,6 @@
 //! What each command does: the command line's words become the agent's settings.
 
-use super::{
-    Args, Check, Command, Exit, Failure, Filter, Payload, Watch, check::Report, completions, exporter, warn_of_choices,
-};
+use super::{Args, Check, Command, Exit, Failure, Filter, Payload, Watch, check::Report, completions, exporter, warn_of_choices};
 use crate::{
     agent::{self, AgentError},
     bpf::{Options, preflight},
@@ -28,9 +26,7 @@ pub fn run(args: Args) -> Exit {
     let (result, color) = match args.command {
         Command::Watch(options) => (watch(&options), options.color.into()),
         Command::Check(options) => (check(&options), options.color.into()),
-        Command::Completions { shell } => {
-            (completions(shell).map(|()| Exit::Ok).map_err(Failure::of_output), ColorChoice::Auto)
-        }
+        Command::Completions { shell } => (completions(shell).map(|()| Exit::Ok).map_err(Failure::of_output), ColorChoice::Auto),
     };
     result.unwrap_or_else(|failure| failure.report(color))
 }
@@ -72,10 +68,8 @@ fn watch(options: &Watch) -> Result<Exit, Failure> {
 fn cannot_capture(error: &crate::bpf::LoadError) -> Failure {
     let (items, _) = preflight(Options::default());
     let missing = items.iter().find(|item| item.required && item.state == crate::bpf::CheckState::Missing);
-    let (cause, mend) = missing.map_or_else(
-        || (error.to_string(), String::new()),
-        |item| (format!("{}: {}", item.name, item.detail), item.mend.clone()),
-    );
+    let (cause, mend) =
+        missing.map_or_else(|| (error.to_string(), String::new()), |item| (format!("{}: {}", item.name, item.detail), item.mend.clone()));
     let mend = if mend.is_empty() { "see `mcp-sensor check`".to_owned() } else { format!("{mend}; see `mcp-sensor check`") };
     Failure::new(Exit::CannotCapture, "cannot capture here").because(cause).mend(mend)
 }

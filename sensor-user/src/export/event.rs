@@ -48,10 +48,7 @@ pub fn timestamp(time: Time, boot_time: u64) -> Timestamp {
     const SECOND: u128 = 1_000_000_000;
     let nanoseconds = u128::from(time) + u128::from(boot_time);
     // Both fit: the sum of two u64 is below 2^65, so there are fewer than 2^36 seconds.
-    Timestamp {
-        seconds: i64::try_from(nanoseconds / SECOND).unwrap_or(i64::MAX),
-        nanos: i32::try_from(nanoseconds % SECOND).unwrap_or(0),
-    }
+    Timestamp { seconds: i64::try_from(nanoseconds / SECOND).unwrap_or(i64::MAX), nanos: i32::try_from(nanoseconds % SECOND).unwrap_or(0) }
 }
 
 /// A peer with what MCP says of it. A peer that is known by its words alone still is one.
@@ -118,20 +115,8 @@ fn body(body: &core::Body<'_>) -> Body {
 }
 
 fn message(message: &core::Message<'_>) -> v1::Message {
-    let core::Message {
-        direction,
-        r#type,
-        method,
-        request_id,
-        target,
-        size,
-        sha256,
-        body,
-        truncated,
-        marks,
-        task_id,
-        related_request_id,
-    } = message;
+    let core::Message { direction, r#type, method, request_id, target, size, sha256, body, truncated, marks, task_id, related_request_id } =
+        message;
     let kind = match r#type {
         core::MessageType::Request => message::Type::Request,
         core::MessageType::Response => message::Type::Response,

@@ -11,8 +11,8 @@ use mcp_sensor_proto::v1::Peer;
 
 /// Programs that run a script which says more than they do.
 const INTERPRETERS: [&str; 23] = [
-    "node", "nodejs", "bun", "deno", "python", "pypy", "ruby", "perl", "php", "sh", "bash", "dash", "zsh", "fish", "busybox",
-    "java", "dotnet", "uv", "uvx", "npx", "npm", "tsx", "ts-node",
+    "node", "nodejs", "bun", "deno", "python", "pypy", "ruby", "perl", "php", "sh", "bash", "dash", "zsh", "fish", "busybox", "java",
+    "dotnet", "uv", "uvx", "npx", "npm", "tsx", "ts-node",
 ];
 
 /// Words of an interpreter's or a package runner's own, before the script.
@@ -20,7 +20,19 @@ const SUBCOMMANDS: [&str; 7] = ["run", "exec", "x", "tool", "start", "dlx", "-y"
 
 /// Options of interpreters that take the next argument as theirs.
 const OPTIONS_WITH_VALUE: [&str; 14] = [
-    "-r", "--require", "--import", "--loader", "-W", "-X", "-I", "-cp", "-classpath", "--directory", "--with", "--python", "--from",
+    "-r",
+    "--require",
+    "--import",
+    "--loader",
+    "-W",
+    "-X",
+    "-I",
+    "-cp",
+    "-classpath",
+    "--directory",
+    "--with",
+    "--python",
+    "--from",
     "--project",
 ];
 

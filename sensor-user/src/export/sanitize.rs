@@ -112,9 +112,7 @@ impl Piece<'_> {
         let _ = match *self {
             Self::Text(text) => shown.write_str(text),
             Self::Escape('\u{7f}') => shown.write_char('\u{2421}'),
-            Self::Escape(control @ '\0'..='\u{1f}') => {
-                shown.write_char(char::from_u32(0x2400 + control as u32).unwrap_or('\u{fffd}'))
-            }
+            Self::Escape(control @ '\0'..='\u{1f}') => shown.write_char(char::from_u32(0x2400 + control as u32).unwrap_or('\u{fffd}')),
             Self::Escape(other) => write!(shown, "\\u{{{:x}}}", other as u32),
             Self::Byte(byte) => write!(shown, "\\x{byte:02x}"),
         };
@@ -170,7 +168,8 @@ mod tests {
 
     #[test]
     fn ordinary_text_of_any_language_is_left_alone() {
-        for text in ["", "ls -la", "naïve café", "Ünïcödé", "日本語", "עברית", "नमस्ते", "ภาษาไทยที่นี่", "🙂 ok", "C:\\path\\u"] {
+        for text in ["", "ls -la", "naïve café", "Ünïcödé", "日本語", "עברית", "नमस्ते", "ภาษาไทยที่นี่", "🙂 ok", "C:\\path\\u"]
+        {
             assert_eq!(sanitize(text), text);
         }
         assert!(matches!(sanitize("plain"), Cow::Borrowed(_)));

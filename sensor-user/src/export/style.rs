@@ -347,7 +347,10 @@ mod tests {
 
     #[test]
     fn escapes_are_dim_in_colour() {
-        assert_eq!(shown(&Line::raw(Style::ERROR, "a\u{1b}b"), Styles::COLOURED), "\u{1b}[31ma\u{1b}[0m\u{1b}[2;31m␛\u{1b}[0m\u{1b}[31mb\u{1b}[0m");
+        assert_eq!(
+            shown(&Line::raw(Style::ERROR, "a\u{1b}b"), Styles::COLOURED),
+            "\u{1b}[31ma\u{1b}[0m\u{1b}[2;31m␛\u{1b}[0m\u{1b}[31mb\u{1b}[0m"
+        );
     }
 
     #[test]

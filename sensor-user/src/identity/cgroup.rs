@@ -83,8 +83,7 @@ impl Cgroup {
     pub fn new(v2: &str, v1: &str, namespaced: bool) -> Self {
         let (first, second) = (Facts::read(v2), Facts::read(v1));
         let second_counts = first.container.is_none()
-            && (second.container.is_some()
-                || (first.unit.is_empty() && (!second.unit.is_empty() || (is_root(v2) && !is_root(v1)))));
+            && (second.container.is_some() || (first.unit.is_empty() && (!second.unit.is_empty() || (is_root(v2) && !is_root(v1)))));
         let (path, facts) = if second_counts { (v1, second) } else { (v2, first) };
         let mut container = facts.container;
         if container.is_none() && namespaced && facts.unit.is_empty() {
@@ -206,8 +205,7 @@ fn pod_at(parts: &[&str], at: usize) -> Option<String> {
 }
 
 fn is_uid(text: &str) -> bool {
-    (1..=128).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
 /// A UUID, or the digest that the kubelet gives a static pod: told for what it is without its parent's name.
@@ -238,9 +236,7 @@ fn unit(parts: &[&str]) -> String {
 }
 
 fn is_unit(name: &str) -> bool {
-    name.rsplit_once('.').is_some_and(|(stem, kind)| {
-        !stem.is_empty() && matches!(kind, "service" | "scope" | "mount" | "socket" | "swap")
-    })
+    name.rsplit_once('.').is_some_and(|(stem, kind)| !stem.is_empty() && matches!(kind, "service" | "scope" | "mount" | "socket" | "swap"))
 }
 
 /// Undoes systemd's `\x2d`.
@@ -248,9 +244,9 @@ fn unescape(text: &str) -> String {
     let mut parts = text.split("\\x");
     let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
     for part in parts {
-        let value = part.get(..2).and_then(|digits| {
-            digits.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| u8::from_str_radix(digits, 16).ok()).flatten()
-        });
+        let value = part
+            .get(..2)
+            .and_then(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| u8::from_str_radix(digits, 16).ok()).flatten());
         match value {
             Some(value) => {
                 bytes.push(value);

@@ -36,13 +36,7 @@ const PATHS: &[(&str, &str, &str, &str, &str)] = &[
     ("/machine.slice/machine-libpod_pod_!.slice/libpod-$.scope/container", "$", "podman", "", ""),
     ("/libpod_parent/libpod-$", "$", "podman", "", ""),
     ("/libpod_parent/$", "$", "podman", "", ""),
-    (
-        "/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-$.scope/container",
-        "$",
-        "podman",
-        "",
-        "user@1000.service",
-    ),
+    ("/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-$.scope/container", "$", "podman", "", "user@1000.service"),
     ("/system.slice/web.service/libpod-payload-$", "$", "podman", "", "web.service"),
     ("/machine.slice/libpod-conmon-$.scope", "", "", "", "libpod-conmon-$.scope"),
     // Kubernetes with cgroupfs (k3s's default too).
@@ -54,32 +48,14 @@ const PATHS: &[(&str, &str, &str, &str, &str)] = &[
     ("/kubepods/burstable/pod&/crio-$", "$", "cri-o", "&", ""),
     ("/kubepods/burstable/pod&/crio-conmon-$", "", "", "&", ""),
     // Kubernetes with systemd.
-    (
-        "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod%.slice/cri-containerd-$.scope",
-        "$",
-        "containerd",
-        "&",
-        "",
-    ),
+    ("/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod%.slice/cri-containerd-$.scope", "$", "containerd", "&", ""),
     ("/kubepods.slice/kubepods-pod%.slice/cri-containerd-$.scope", "$", "containerd", "&", ""),
     ("/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod%.slice/docker-$.scope", "$", "docker", "&", ""),
     ("/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod%.slice/crio-$.scope", "$", "cri-o", "&", ""),
-    (
-        "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod%.slice/crio-$.scope/container",
-        "$",
-        "cri-o",
-        "&",
-        "",
-    ),
+    ("/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod%.slice/crio-$.scope/container", "$", "cri-o", "&", ""),
     ("/kubepods.slice/kubepods-pod%.slice/crio-conmon-$.scope", "", "", "&", "crio-conmon-$.scope"),
     // The kubelet with systemd, containerd without.
-    (
-        "/system.slice/containerd.service/kubepods-burstable-pod%.slice:cri-containerd:$",
-        "$",
-        "containerd",
-        "&",
-        "containerd.service",
-    ),
+    ("/system.slice/containerd.service/kubepods-burstable-pod%.slice:cri-containerd:$", "$", "containerd", "&", "containerd.service"),
     ("/kubepods-besteffort-pod%.slice:crio:$", "$", "cri-o", "&", ""),
     ("/system.slice:docker:$", "$", "docker", "", ""),
     // k3s, kind and k3d: a kubelet in a container.
@@ -143,8 +119,7 @@ fn every_runtime_s_paths_are_understood_in_either_hierarchy() {
     for (path, id, runtime, pod, unit) in PATHS {
         let path = fill(path);
         for cgroup in [Cgroup::new(&path, "", false), Cgroup::new("/", &path, false), Cgroup::new(&path, "/", false)] {
-            let container =
-                cgroup.container.clone().unwrap_or(Container { id: String::new(), runtime: Runtime::Unknown });
+            let container = cgroup.container.clone().unwrap_or(Container { id: String::new(), runtime: Runtime::Unknown });
             assert_eq!(container.id, fill(id), "id of {path}");
             assert_eq!(container.runtime.name(), *runtime, "runtime of {path}");
             assert_eq!(cgroup.pod_uid, fill(pod), "pod of {path}");

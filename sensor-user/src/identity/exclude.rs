@@ -93,12 +93,10 @@ fn is_within(path: &str, prefix: &str) -> bool {
 /// True where the host has this very file at `path`.
 fn is_file(path: &Path, file: FileId) -> bool {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let facts =
-        rustix::fs::openat(CWD, path, flags, Mode::empty()).map_err(Into::into).and_then(|fd| Facts::of(fd, true));
+    let facts = rustix::fs::openat(CWD, path, flags, Mode::empty()).map_err(Into::into).and_then(|fd| Facts::of(fd, true));
     facts.is_ok_and(|facts| {
         facts.id.inode == file.inode
-            && (facts.id.device == file.device
-                || hash::mount_device(Path::new("/proc"), facts.mount) == Some(file.device))
+            && (facts.id.device == file.device || hash::mount_device(Path::new("/proc"), facts.mount) == Some(file.device))
     })
 }
 
@@ -120,12 +118,8 @@ mod tests {
 
     #[test]
     fn what_is_not_known_excludes_nothing() {
-        let exclusions = Exclusions {
-            executables: vec!["".into()],
-            users: vec![0],
-            cgroups: vec!["/".into(), String::new()],
-            ..Exclusions::default()
-        };
+        let exclusions =
+            Exclusions { executables: vec!["".into()], users: vec![0], cgroups: vec!["/".into(), String::new()], ..Exclusions::default() };
         assert_eq!(exclusions.matches(&process()), None);
     }
 

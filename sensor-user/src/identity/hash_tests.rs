@@ -46,10 +46,7 @@ fn read(fixture: &Fixture, still_runs: bool) -> Option<[u8; 32]> {
 fn a_file_is_digested_whole() {
     for size in [0, 1, BLOCK, BLOCK * BLOCKS, BLOCK * BLOCKS + 1] {
         let bytes = vec![7; size];
-        assert_eq!(
-            read(&fixture(&bytes), false).as_ref().map(|hash| &hash[..]),
-            Some(digest(&SHA256, &bytes).as_ref())
-        );
+        assert_eq!(read(&fixture(&bytes), false).as_ref().map(|hash| &hash[..]), Some(digest(&SHA256, &bytes).as_ref()));
     }
 }
 

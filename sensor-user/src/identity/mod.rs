@@ -39,9 +39,7 @@ pub use worker::Counts;
 use program::{Meter, Program, Source};
 use rustix::time::{ClockId, clock_gettime};
 use sensor_core::input::{ProcessId, Time};
-use sensor_ebpf::{
-    ARGUMENTS_CAPACITY, CGROUP_CAPACITY, ExecRecord, ExitRecord, ForkRecord, PATH_CAPACITY, RecordHeader,
-};
+use sensor_ebpf::{ARGUMENTS_CAPACITY, CGROUP_CAPACITY, ExecRecord, ExitRecord, ForkRecord, PATH_CAPACITY, RecordHeader};
 use std::{path::PathBuf, sync::Arc};
 use table::{Entry, Key, Link, Table, Told};
 use users::Users;
@@ -80,13 +78,7 @@ impl Settings {
     /// For the machine that the sensor runs on.
     #[must_use]
     pub fn new(redact: Redact) -> Self {
-        Self {
-            proc: Some("/proc".into()),
-            passwd: Some("/etc/passwd".into()),
-            limits: Limits::default(),
-            hash_limit: 4 << 30,
-            redact,
-        }
+        Self { proc: Some("/proc".into()), passwd: Some("/etc/passwd".into()), limits: Limits::default(), hash_limit: 4 << 30, redact }
     }
 }
 
@@ -275,9 +267,7 @@ impl Identities {
     pub fn pending(&self, process: ProcessId) -> bool {
         self.table.peek(process).is_some_and(|entry| {
             let mut ancestors = entry.lineage.iter().flat_map(|links| links.iter());
-            entry.program.hash_pending()
-                || entry.program.arguments_pending()
-                || ancestors.any(|link| link.program.arguments_pending())
+            entry.program.hash_pending() || entry.program.arguments_pending() || ancestors.any(|link| link.program.arguments_pending())
         })
     }
 

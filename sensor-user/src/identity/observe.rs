@@ -123,8 +123,7 @@ impl Identities {
             Some(dir) => self.load(process.pid, &dir),
             // It is kept among the dead, so that nobody looks again.
             None if self.table.get(process).is_none() => {
-                let entry =
-                    Entry { dead: true, observed: true, looked_up: true, ..Entry::new(Arc::clone(&self.unknown)) };
+                let entry = Entry { dead: true, observed: true, looked_up: true, ..Entry::new(Arc::clone(&self.unknown)) };
                 self.table.insert(process.pid, Entry { start_time: process.start_time, exact: true, ..entry });
             }
             None => {}
@@ -210,9 +209,7 @@ impl Identities {
     pub(super) fn ask_arguments(&mut self, process: ProcessId, links: &[Link]) -> bool {
         let Some(program) = self.table.get(process).map(|entry| Arc::clone(&entry.program)) else { return false };
         let mut pending = program.hash_pending();
-        for (id, program) in
-            std::iter::once((process, &program)).chain(links.iter().map(|link| (link.id, &link.program)))
-        {
+        for (id, program) in std::iter::once((process, &program)).chain(links.iter().map(|link| (link.id, &link.program))) {
             if self.proc.is_some() {
                 self.worker.arguments(id, program);
             }

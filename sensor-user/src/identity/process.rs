@@ -133,12 +133,12 @@ impl Process {
             user: self.user_name.to_string(),
             login_uid: self.login_user,
             ancestors: self.ancestors.iter().map(|ancestor| ancestor.to_message(boot)).collect(),
-            container: self.cgroup.container.as_ref().map(|container| v1::Container {
-                id: container.id.clone(),
-                runtime: container.runtime.name().to_owned(),
-            }),
-            pod: (!self.cgroup.pod_uid.is_empty())
-                .then(|| v1::Pod { uid: self.cgroup.pod_uid.clone(), ..v1::Pod::default() }),
+            container: self
+                .cgroup
+                .container
+                .as_ref()
+                .map(|container| v1::Container { id: container.id.clone(), runtime: container.runtime.name().to_owned() }),
+            pod: (!self.cgroup.pod_uid.is_empty()).then(|| v1::Pod { uid: self.cgroup.pod_uid.clone(), ..v1::Pod::default() }),
             systemd_unit: self.cgroup.systemd_unit.clone(),
             cgroup: self.cgroup.path.to_string(),
             ..v1::Peer::default()

@@ -172,8 +172,7 @@ impl Program {
             let (plain, cut) = record::arguments(&arguments.bytes, arguments.cut);
             let full: Arc<[String]> = redact(&plain).into();
             let short: Arc<[String]> = full.iter().take(SHORT_ARGUMENTS).map(|argument| shorten(argument)).collect();
-            let size =
-                |list: &[String]| list.iter().map(|argument| size_of::<String>() + argument.len()).sum::<usize>();
+            let size = |list: &[String]| list.iter().map(|argument| size_of::<String>() + argument.len()).sum::<usize>();
             self.weight.add(size(&full) + size(&short));
             Shown { full, short, cut }
         }))
@@ -183,11 +182,7 @@ impl Program {
 impl fmt::Debug for Program {
     /// Without the arguments: they may hold secrets.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Program")
-            .field("executable", &self.executable)
-            .field("file", &self.file)
-            .finish_non_exhaustive()
+        formatter.debug_struct("Program").field("executable", &self.executable).field("file", &self.file).finish_non_exhaustive()
     }
 }
 
@@ -223,8 +218,7 @@ mod tests {
     #[test]
     fn arguments_of_ancestors_are_short_and_redacted_before_they_are_cut() {
         let meter = Meter::default();
-        let redact: Redact =
-            Box::new(|arguments: &[String]| arguments.iter().map(|text| text.replace("secret", "*")).collect());
+        let redact: Redact = Box::new(|arguments: &[String]| arguments.iter().map(|text| text.replace("secret", "*")).collect());
         let long = format!("{}secret{}\0", "é".repeat(58), "x".repeat(100));
         let program = Program::new(&meter, Source { arguments: Some((long.into_bytes(), false)), ..Source::default() });
         let short = &program.shown(&redact).unwrap().short;

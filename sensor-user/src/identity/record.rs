@@ -75,10 +75,7 @@ mod tests {
 
     #[test]
     fn arguments_keep_their_empty_ones() {
-        assert_eq!(
-            arguments(b"sh\0-c\0\0x\0", false),
-            (vec!["sh".into(), "-c".into(), String::new(), "x".into()], false)
-        );
+        assert_eq!(arguments(b"sh\0-c\0\0x\0", false), (vec!["sh".into(), "-c".into(), String::new(), "x".into()], false));
         assert_eq!(arguments(b"\0", false), (vec![String::new()], false));
         assert_eq!(arguments(b"", false), (vec![], false));
         assert_eq!(arguments(b"no terminator", false), (vec!["no terminator".into()], false));

@@ -278,8 +278,7 @@ impl Table {
         if let Some(lineage) = &entry.for_children {
             return Some((Arc::clone(lineage), true));
         }
-        let own =
-            Link { id: ProcessId { pid: key.pid, start_time: entry.start_time }, program: Arc::clone(&entry.program) };
+        let own = Link { id: ProcessId { pid: key.pid, start_time: entry.start_time }, program: Arc::clone(&entry.program) };
         let (above, whole) = self.lineage_to(key, depth).unwrap_or_else(|| (Arc::from([]), false));
         let lineage: Arc<[Link]> = std::iter::once(own).chain(above.iter().cloned()).take(ANCESTORS).collect();
         if whole && let Some(entry) = self.entries.get_mut(&key) {

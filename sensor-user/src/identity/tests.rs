@@ -23,14 +23,7 @@ fn id(pid: u32, start_time: u64) -> ProcessId {
 
 fn header(kind: RecordKind, process: ProcessId) -> RecordHeader {
     let ProcessId { pid, start_time } = process;
-    RecordHeader {
-        kind: kind as u8,
-        start_time,
-        pid,
-        tid: pid,
-        time: start_time + SECOND,
-        ..RecordHeader::new_zeroed()
-    }
+    RecordHeader { kind: kind as u8, start_time, pid, tid: pid, time: start_time + SECOND, ..RecordHeader::new_zeroed() }
 }
 
 fn put_path(target: &mut [u8], path: &str) -> u32 {
@@ -57,8 +50,7 @@ fn exec(process: ProcessId, parent: ProcessId, executable: &str, arguments: &str
     record.executable_length = 0;
     let mut zeroed = [0; PATH_CAPACITY];
     record.executable_length = put_path(&mut zeroed, executable);
-    record.executable[..record.executable_length as usize]
-        .copy_from_slice(&zeroed[..record.executable_length as usize]);
+    record.executable[..record.executable_length as usize].copy_from_slice(&zeroed[..record.executable_length as usize]);
     record.directory_length = put_path(&mut record.directory, "/home/ana/project");
     record.cgroup_length = put_path(&mut record.cgroup, "/system.slice/mcp.service");
     let name = executable.as_bytes();
@@ -67,12 +59,7 @@ fn exec(process: ProcessId, parent: ProcessId, executable: &str, arguments: &str
 }
 
 fn fork(child: ProcessId, parent: ProcessId) -> ForkRecord {
-    ForkRecord {
-        header: header(RecordKind::Fork, child),
-        parent_start_time: parent.start_time,
-        parent_pid: parent.pid,
-        padding: 0,
-    }
+    ForkRecord { header: header(RecordKind::Fork, child), parent_start_time: parent.start_time, parent_pid: parent.pid, padding: 0 }
 }
 
 fn exit(process: ProcessId) -> ExitRecord {

@@ -44,8 +44,7 @@ impl Users {
     fn refresh(&mut self) -> io::Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
         let meta = std::fs::metadata(path)?;
-        let stamp =
-            (meta.dev(), meta.ino(), meta.len(), meta.mtime(), meta.ctime_nsec().wrapping_add(meta.ctime() << 30));
+        let stamp = (meta.dev(), meta.ino(), meta.len(), meta.mtime(), meta.ctime_nsec().wrapping_add(meta.ctime() << 30));
         if self.stamp == Some(stamp) || !meta.is_file() {
             return Ok(());
         }
@@ -81,11 +80,7 @@ mod tests {
     fn names_follow_the_file() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("passwd");
-        std::fs::write(
-            &path,
-            "root:x:0:0:root:/root:/bin/sh\ntoor:x:0:0::/:\n#note\n:x:3:\nbad:x:-1:\nana:x:1000:1000",
-        )
-        .unwrap();
+        std::fs::write(&path, "root:x:0:0:root:/root:/bin/sh\ntoor:x:0:0::/:\n#note\n:x:3:\nbad:x:-1:\nana:x:1000:1000").unwrap();
         let mut users = Users::new(Some(path.clone()));
         assert_eq!(&*users.name(0), "root");
         assert_eq!(&*users.name(1000), "ana");

@@ -252,8 +252,7 @@ fn work(shared: &Shared, job: Job, nested: bool) {
         Job::Live { executable, dir } => {
             let key = executable.facts.key;
             let still_runs = |id: FileId| dir.executable().is_ok_and(|now| now.facts.id == id);
-            let hash = hash::reopen(&shared.proc, &executable.file)
-                .and_then(|file| digest(shared, &file, key, nested, &still_runs));
+            let hash = hash::reopen(&shared.proc, &executable.file).and_then(|file| digest(shared, &file, key, nested, &still_runs));
             let programs = shared.lock().waiting.remove(&key).unwrap_or_default();
             answer(shared, hash, &programs);
         }
@@ -283,13 +282,7 @@ fn answer(shared: &Shared, hash: Option<[u8; 32]>, programs: &[Arc<Program>]) {
 }
 
 /// Reads the file, which must be as `key` says, and keeps its digest. A large one lets other jobs pass now and then.
-fn digest(
-    shared: &Shared,
-    file: &OwnedFd,
-    key: FileKey,
-    nested: bool,
-    still_runs: &dyn Fn(FileId) -> bool,
-) -> Option<[u8; 32]> {
+fn digest(shared: &Shared, file: &OwnedFd, key: FileKey, nested: bool, still_runs: &dyn Fn(FileId) -> bool) -> Option<[u8; 32]> {
     let mut reading = Reading::new(file, key, shared.limit)?;
     while reading.step()? {
         if key.size > LARGE && !nested {

@@ -301,7 +301,9 @@ impl Comparison {
     fn finish(mut self) -> Report {
         for ((to_server, ..), groups) in &self.groups {
             for group in groups.iter().filter(|group| group.required > 0) {
-                let pids = |list: &[Option<u32>]| list.iter().map(|pid| pid.map_or("?".to_owned(), |pid| pid.to_string())).collect::<Vec<_>>().join(" ");
+                let pids = |list: &[Option<u32>]| {
+                    list.iter().map(|pid| pid.map_or("?".to_owned(), |pid| pid.to_string())).collect::<Vec<_>>().join(" ")
+                };
                 self.report.missing.push(format!(
                     "{}{} from {} to {}, session {:?}{}",
                     if *to_server { "> " } else { "< " },
@@ -325,7 +327,9 @@ impl Comparison {
                         && before > after
                     {
                         let direction = if to_server { "to the server" } else { "to the client" };
-                        self.report.out_of_order.push(format!("session {session:?}: message {after} {direction} came behind message {before}"));
+                        self.report
+                            .out_of_order
+                            .push(format!("session {session:?}: message {after} {direction} came behind message {before}"));
                     }
                 }
             }

@@ -46,18 +46,13 @@ impl Budget {
     /// # Errors
     /// When the text is not what `mcp-sensor check --json --programs` prints, names no program, or a program without a count.
     pub fn from_check(json: &str) -> Result<Self> {
-        let check: Check = serde_json::from_str(json).with_context(|| {
-            format!("understanding what `mcp-sensor check --json --programs` printed: {json}")
-        })?;
+        let check: Check = serde_json::from_str(json)
+            .with_context(|| format!("understanding what `mcp-sensor check --json --programs` printed: {json}"))?;
         if check.programs.is_empty() {
             bail!("`mcp-sensor check --json --programs` named no program: {json}");
         }
         let mut programs = BTreeMap::new();
-        for Program {
-            name,
-            verified_instructions,
-        } in check.programs
-        {
+        for Program { name, verified_instructions } in check.programs {
             let count = verified_instructions.with_context(|| {
                 format!("{name}: this kernel does not tell how many instructions it verified (Linux 5.16 and later do)")
             })?;
@@ -72,10 +67,8 @@ impl Budget {
     /// When it is missing or is no JSON object of numbers.
     pub fn read(path: &Path) -> Result<Self> {
         const MEND: &str = "run `cargo xtask ebpf check --update-budget`";
-        let text = fs::read_to_string(path)
-            .with_context(|| format!("reading {}: {MEND}", path.display()))?;
-        let programs = serde_json::from_str(&text)
-            .with_context(|| format!("understanding {}: {MEND}", path.display()))?;
+        let text = fs::read_to_string(path).with_context(|| format!("reading {}: {MEND}", path.display()))?;
+        let programs = serde_json::from_str(&text).with_context(|| format!("understanding {}: {MEND}", path.display()))?;
         Ok(Self(programs))
     }
 
@@ -84,8 +77,7 @@ impl Budget {
     /// # Errors
     /// When the file cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let mut text =
-            serde_json::to_string_pretty(&self.0).context("writing the budget as JSON")?;
+        let mut text = serde_json::to_string_pretty(&self.0).context("writing the budget as JSON")?;
         text.push('\n');
         fs::write(path, text).with_context(|| format!("writing {}", path.display()))
     }
@@ -97,10 +89,7 @@ impl Budget {
 
     /// Compares what was measured with this budget.
     pub fn compare(&self, measured: &Self) -> Comparison {
-        let mut table = format!(
-            "    {:<32} {:>10} {:>10} {:>8}\n",
-            "program", "verified", "budget", ""
-        );
+        let mut table = format!("    {:<32} {:>10} {:>10} {:>8}\n", "program", "verified", "budget", "");
         let mut complaints = Vec::new();
         for (name, &instructions) in &measured.0 {
             let (budget, change) = match self.0.get(name) {
@@ -118,10 +107,7 @@ impl Budget {
                 }
             };
             // Writing to a String cannot fail.
-            let _ = writeln!(
-                table,
-                "    {name:<32} {instructions:>10} {budget:>10} {change:>8}"
-            );
+            let _ = writeln!(table, "    {name:<32} {instructions:>10} {budget:>10} {change:>8}");
         }
         for name in self.0.keys().filter(|name| !measured.0.contains_key(*name)) {
             complaints.push(format!("{name}: has a budget but was not loaded"));
@@ -144,51 +130,22 @@ mod tests {
     use super::*;
 
     fn budget(programs: &[(&str, u64)]) -> Budget {
-        Budget(
-            programs
-                .iter()
-                .map(|(name, count)| ((*name).to_owned(), *count))
-                .collect(),
-        )
+        Budget(programs.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect())
     }
 
     #[test]
     fn up_to_a_fifth_more_is_accepted() {
         let committed = budget(&[("on_exit", 100)]);
-        assert!(
-            committed
-                .compare(&budget(&[("on_exit", 120)]))
-                .complaints
-                .is_empty()
-        );
-        assert_eq!(
-            committed
-                .compare(&budget(&[("on_exit", 121)]))
-                .complaints
-                .len(),
-            1
-        );
-        assert!(
-            committed
-                .compare(&budget(&[("on_exit", 1)]))
-                .complaints
-                .is_empty()
-        );
+        assert!(committed.compare(&budget(&[("on_exit", 120)])).complaints.is_empty());
+        assert_eq!(committed.compare(&budget(&[("on_exit", 121)])).complaints.len(), 1);
+        assert!(committed.compare(&budget(&[("on_exit", 1)])).complaints.is_empty());
     }
 
     #[test]
     fn a_program_on_one_side_only_is_a_complaint() {
         let committed = budget(&[("on_exit", 100), ("on_fork", 10)]);
-        let complaints = committed
-            .compare(&budget(&[("on_exit", 100), ("on_exec", 5)]))
-            .complaints;
-        assert_eq!(
-            complaints,
-            [
-                "on_exec: has no budget yet",
-                "on_fork: has a budget but was not loaded"
-            ]
-        );
+        let complaints = committed.compare(&budget(&[("on_exit", 100), ("on_exec", 5)])).complaints;
+        assert_eq!(complaints, ["on_exec: has no budget yet", "on_fork: has a budget but was not loaded"]);
     }
 
     #[test]

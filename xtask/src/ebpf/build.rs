@@ -51,20 +51,12 @@ pub fn build_all(workspace: &Workspace, toolchain: &Toolchain) -> Result<()> {
 ///
 /// # Errors
 /// When the programs do not build.
-pub fn build(
-    workspace: &Workspace,
-    toolchain: &Toolchain,
-    arch: Arch,
-    folder: &Path,
-) -> Result<PathBuf> {
+pub fn build(workspace: &Workspace, toolchain: &Toolchain, arch: Arch, folder: &Path) -> Result<PathBuf> {
     compile(workspace, toolchain, arch, &mut |_| {})?;
     fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
     let object = folder.join(OBJECT_NAME);
-    run(Command::new(&toolchain.objcopy)
-        .arg("--strip-debug")
-        .arg(compiled(workspace, arch))
-        .arg(&object))
-    .context("stripping DWARF from the kernel object")?;
+    run(Command::new(&toolchain.objcopy).arg("--strip-debug").arg(compiled(workspace, arch)).arg(&object))
+        .context("stripping DWARF from the kernel object")?;
     refuse_local_paths(workspace, &object)?;
     Ok(object)
 }
@@ -91,44 +83,23 @@ fn target_folder(workspace: &Workspace, arch: Arch) -> PathBuf {
 }
 
 fn compiled(workspace: &Workspace, arch: Arch) -> PathBuf {
-    target_folder(workspace, arch)
-        .join(BPF_TARGET)
-        .join("release")
-        .join(BINARY)
+    target_folder(workspace, arch).join(BPF_TARGET).join("release").join(BINARY)
 }
 
-fn compile(
-    workspace: &Workspace,
-    toolchain: &Toolchain,
-    arch: Arch,
-    on_line: &mut dyn FnMut(&str),
-) -> Result<()> {
+fn compile(workspace: &Workspace, toolchain: &Toolchain, arch: Arch, on_line: &mut dyn FnMut(&str)) -> Result<()> {
     println!("    compiling the kernel programs for {arch} kernels");
     let mut command = toolchain.compiler.cargo_build(workspace);
     command
         .env("CARGO_TARGET_DIR", target_folder(workspace, arch))
         // Encoded, because a path may contain spaces; this also replaces any RUSTFLAGS of the user's.
-        .env(
-            "CARGO_ENCODED_RUSTFLAGS",
-            flags(workspace, toolchain, arch)?.join("\x1f"),
-        )
-        .args([
-            "--release",
-            "--package",
-            EBPF_PACKAGE,
-            "--bin",
-            BINARY,
-            "--features",
-            "bpf",
-        ])
+        .env("CARGO_ENCODED_RUSTFLAGS", flags(workspace, toolchain, arch)?.join("\x1f"))
+        .args(["--release", "--package", EBPF_PACKAGE, "--bin", BINARY, "--features", "bpf"])
         .args(["--target", BPF_TARGET]);
     for setting in PROFILE {
         command.args(["--config", setting]);
     }
     if !stream(&mut command, Output::Stderr, on_line)? {
-        bail!(
-            "compiling the kernel programs for {arch} kernels failed: the compiler's messages are above"
-        );
+        bail!("compiling the kernel programs for {arch} kernels failed: the compiler's messages are above");
     }
     Ok(())
 }
@@ -147,22 +118,13 @@ fn flags(workspace: &Workspace, toolchain: &Toolchain, arch: Arch) -> Result<Vec
 
 /// The folders of this machine that source paths start with, and what stands for them in the object (BTF carries the source
 /// lines, which the verifier's messages quote).
-fn path_prefixes(
-    workspace: &Workspace,
-    toolchain: &Toolchain,
-) -> Result<Vec<(PathBuf, &'static str)>> {
+fn path_prefixes(workspace: &Workspace, toolchain: &Toolchain) -> Result<Vec<(PathBuf, &'static str)>> {
     let mut prefixes = vec![(workspace.root.clone(), "/mcp-sensor")];
     // The folders below `registry/src` appear when the first crate is unpacked.
     output(workspace.cargo().arg("fetch")).context("fetching the dependencies")?;
-    let sources = cargo_home()
-        .context("finding cargo's home folder: neither CARGO_HOME nor HOME is set")?
-        .join("registry/src");
+    let sources = cargo_home().context("finding cargo's home folder: neither CARGO_HOME nor HOME is set")?.join("registry/src");
     if let Ok(registries) = fs::read_dir(&sources) {
-        prefixes.extend(
-            registries
-                .flatten()
-                .map(|registry| (registry.path(), "/crates")),
-        );
+        prefixes.extend(registries.flatten().map(|registry| (registry.path(), "/crates")));
     }
     if toolchain.compiler == Compiler::Nightly {
         let sysroot = output(toolchain.compiler.rustc().args(["--print", "sysroot"]))?;
@@ -175,19 +137,11 @@ fn path_prefixes(
 /// A path of the machine in the object would make it differ from machine to machine.
 fn refuse_local_paths(workspace: &Workspace, object: &Path) -> Result<()> {
     let bytes = fs::read(object).with_context(|| format!("reading {}", object.display()))?;
-    let folders = [
-        Some(workspace.root.clone()),
-        Some(workspace.target.clone()),
-        cargo_home(),
-    ];
+    let folders = [Some(workspace.root.clone()), Some(workspace.target.clone()), cargo_home()];
     for folder in folders.into_iter().flatten() {
         let needle = folder.as_os_str().as_encoded_bytes();
         if bytes.windows(needle.len()).any(|window| window == needle) {
-            bail!(
-                "{} contains the path {}: add it to `path_prefixes` in xtask/src/ebpf/build.rs",
-                object.display(),
-                folder.display()
-            );
+            bail!("{} contains the path {}: add it to `path_prefixes` in xtask/src/ebpf/build.rs", object.display(), folder.display());
         }
     }
     Ok(())

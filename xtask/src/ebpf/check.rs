@@ -27,10 +27,7 @@ impl Object {
     pub fn embed(&self, arch: Arch, command: &mut Command) {
         match self {
             Self::Committed => command.env_remove(BPF_OBJECT_VARIABLE),
-            Self::Rebuilt(folder) => command.env(
-                BPF_OBJECT_VARIABLE,
-                folder.join(arch.name()).join(build::OBJECT_NAME),
-            ),
+            Self::Rebuilt(folder) => command.env(BPF_OBJECT_VARIABLE, folder.join(arch.name()).join(build::OBJECT_NAME)),
         };
     }
 
@@ -68,11 +65,7 @@ pub fn check_objects(workspace: &Workspace, toolchain: &Toolchain) -> Result<(Ob
             }
         }
     }
-    let object = if identical {
-        Object::Committed
-    } else {
-        Object::Rebuilt(rebuilt_in)
-    };
+    let object = if identical { Object::Committed } else { Object::Rebuilt(rebuilt_in) };
     let result = if complaints.is_empty() {
         Ok(())
     } else {
@@ -91,8 +84,7 @@ pub fn check_objects(workspace: &Workspace, toolchain: &Toolchain) -> Result<(Ob
 pub fn check_digests(workspace: &Workspace) -> Result<()> {
     let digest = source_digest(workspace)?;
     for arch in Arch::ALL {
-        let manifest =
-            Manifest::read(&workspace.dist().join(arch.name()).join(Manifest::FILE_NAME))?;
+        let manifest = Manifest::read(&workspace.dist().join(arch.name()).join(Manifest::FILE_NAME))?;
         if manifest.source_digest != digest {
             bail!(
                 "the committed kernel object for {arch} was built from other sources: run `cargo xtask ebpf build` and commit sensor-ebpf/dist"
@@ -107,34 +99,23 @@ fn compare(workspace: &Workspace, arch: Arch, rebuilt: &Manifest) -> Result<bool
     let folder = workspace.dist().join(arch.name());
     let committed = Manifest::read(&folder.join(Manifest::FILE_NAME))?;
     let path = folder.join(build::OBJECT_NAME);
-    let bytes = fs::read(&path)
-        .with_context(|| format!("reading {}: run `cargo xtask ebpf build`", path.display()))?;
+    let bytes = fs::read(&path).with_context(|| format!("reading {}: run `cargo xtask ebpf build`", path.display()))?;
 
     if sha256(&bytes) != committed.object_sha256 {
         bail!("the committed object is not the one its manifest describes");
     }
     if committed.source_digest != rebuilt.source_digest {
-        bail!(
-            "the sources changed since (digest {}, now {})",
-            committed.source_digest,
-            rebuilt.source_digest
-        );
+        bail!("the sources changed since (digest {}, now {})", committed.source_digest, rebuilt.source_digest);
     }
     if committed.abi_digest != rebuilt.abi_digest {
-        bail!(
-            "the ABI digest is {}, now {}",
-            committed.abi_digest,
-            abi_digest()
-        );
+        bail!("the ABI digest is {}, now {}", committed.abi_digest, abi_digest());
     }
     if committed.object_sha256 == rebuilt.object_sha256 {
         println!("    {arch}: the rebuilt object has the same bytes as the committed one");
         return Ok(true);
     }
     if committed.toolchain == rebuilt.toolchain {
-        bail!(
-            "the same sources and toolchain now give another object (were the build options changed?)"
-        );
+        bail!("the same sources and toolchain now give another object (were the build options changed?)");
     }
     println!(
         "    {arch}: the rebuilt object differs, as another toolchain built it\n      committed: {:?}\n      here:      {:?}",
@@ -155,24 +136,14 @@ pub fn check_budget(workspace: &Workspace, object: &Object, update: bool) -> Res
     run(&mut build).context("building the agent, which loads the programs")?;
 
     let agent = workspace.built("debug", SENSOR_BIN);
-    let json = output(as_root(&agent, "load kernel programs")?.args([
-        "check",
-        "--json",
-        "--programs",
-    ]))
-    .context(
-        "loading every program: `mcp-sensor check` says which one the kernel refused, and why",
-    )?;
+    let json = output(as_root(&agent, "load kernel programs")?.args(["check", "--json", "--programs"]))
+        .context("loading every program: `mcp-sensor check` says which one the kernel refused, and why")?;
     let measured = Budget::from_check(&json)?;
 
     let path = workspace.dist().join(Budget::FILE_NAME);
     if update {
         measured.write(&path)?;
-        println!(
-            "    {} now has {} programs",
-            workspace.relative(&path),
-            measured.len()
-        );
+        println!("    {} now has {} programs", workspace.relative(&path), measured.len());
         return Ok(());
     }
     let report = Budget::read(&path)?.compare(&measured);
@@ -180,8 +151,5 @@ pub fn check_budget(workspace: &Workspace, object: &Object, update: bool) -> Res
     if report.complaints.is_empty() {
         return Ok(());
     }
-    bail!(
-        "{}\n  if this is as it must be: cargo xtask ebpf check --update-budget",
-        report.complaints.join("\n  ")
-    )
+    bail!("{}\n  if this is as it must be: cargo xtask ebpf check --update-budget", report.complaints.join("\n  "))
 }

@@ -54,14 +54,8 @@ impl Manifest {
     /// # Errors
     /// When it is missing or is not a manifest.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = fs::read_to_string(path)
-            .with_context(|| format!("reading {}: run `cargo xtask ebpf build`", path.display()))?;
-        serde_json::from_str(&text).with_context(|| {
-            format!(
-                "understanding {}: run `cargo xtask ebpf build`",
-                path.display()
-            )
-        })
+        let text = fs::read_to_string(path).with_context(|| format!("reading {}: run `cargo xtask ebpf build`", path.display()))?;
+        serde_json::from_str(&text).with_context(|| format!("understanding {}: run `cargo xtask ebpf build`", path.display()))
     }
 
     /// Writes the manifest, one field a line so that a change reads well in a diff.
@@ -69,8 +63,7 @@ impl Manifest {
     /// # Errors
     /// When the file cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let mut text =
-            serde_json::to_string_pretty(self).context("writing the manifest as JSON")?;
+        let mut text = serde_json::to_string_pretty(self).context("writing the manifest as JSON")?;
         text.push('\n');
         fs::write(path, text).with_context(|| format!("writing {}", path.display()))
     }
@@ -110,15 +103,11 @@ pub fn source_digest(workspace: &Workspace) -> Result<String> {
     };
     for file in &files {
         let content = fs::read(file).with_context(|| format!("reading {}", file.display()))?;
-        let name = file
-            .strip_prefix(&package)
-            .unwrap_or(file)
-            .to_string_lossy();
+        let name = file.strip_prefix(&package).unwrap_or(file).to_string_lossy();
         feed(&name, &content);
     }
     let lock_path = workspace.root.join("Cargo.lock");
-    let lock = fs::read_to_string(&lock_path)
-        .with_context(|| format!("reading {}: run `cargo fetch`", lock_path.display()))?;
+    let lock = fs::read_to_string(&lock_path).with_context(|| format!("reading {}: run `cargo fetch`", lock_path.display()))?;
     for (name, version) in relevant_versions(&lock) {
         feed(name, version.as_bytes());
     }
@@ -128,9 +117,7 @@ pub fn source_digest(workspace: &Workspace) -> Result<String> {
 fn collect_files(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     let entries = fs::read_dir(folder).with_context(|| format!("listing {}", folder.display()))?;
     for entry in entries {
-        let path = entry
-            .with_context(|| format!("listing {}", folder.display()))?
-            .path();
+        let path = entry.with_context(|| format!("listing {}", folder.display()))?.path();
         if path.is_dir() {
             collect_files(&path, files)?;
         } else {
@@ -148,10 +135,7 @@ fn relevant_versions(lock: &str) -> Vec<(&str, &str)> {
         if let Some(value) = quoted_value(line, "name") {
             name = value;
         } else if let Some(version) = quoted_value(line, "version") {
-            if RELEVANT_PACKAGES
-                .iter()
-                .any(|prefix| name.starts_with(prefix))
-            {
+            if RELEVANT_PACKAGES.iter().any(|prefix| name.starts_with(prefix)) {
                 versions.push((name, version));
             }
             name = "";
@@ -162,9 +146,7 @@ fn relevant_versions(lock: &str) -> Vec<(&str, &str)> {
 }
 
 fn quoted_value<'a>(line: &'a str, key: &str) -> Option<&'a str> {
-    line.strip_prefix(key)?
-        .strip_prefix(" = \"")?
-        .strip_suffix('"')
+    line.strip_prefix(key)?.strip_prefix(" = \"")?.strip_suffix('"')
 }
 
 #[cfg(test)]
@@ -190,10 +172,7 @@ version = "0.8.63"
 "#;
 
     fn workspace(folder: &Path) -> Workspace {
-        Workspace {
-            root: folder.to_owned(),
-            target: folder.join("target"),
-        }
+        Workspace { root: folder.to_owned(), target: folder.join("target") }
     }
 
     fn write_sources(folder: &Path) -> std::io::Result<()> {
@@ -207,32 +186,22 @@ version = "0.8.63"
 
     #[test]
     fn only_packages_that_reach_the_kernel_count() {
-        assert_eq!(
-            relevant_versions(LOCK),
-            [("aya-ebpf", "0.2.1"), ("zerocopy", "0.8.63")]
-        );
+        assert_eq!(relevant_versions(LOCK), [("aya-ebpf", "0.2.1"), ("zerocopy", "0.8.63")]);
     }
 
     #[test]
-    fn the_digest_is_the_same_wherever_the_repository_lies_and_follows_every_source() -> Result<()>
-    {
+    fn the_digest_is_the_same_wherever_the_repository_lies_and_follows_every_source() -> Result<()> {
         let (one, two) = (tempfile::tempdir()?, tempfile::tempdir()?);
         write_sources(one.path())?;
         write_sources(two.path())?;
         let digest = source_digest(&workspace(one.path()))?;
         assert_eq!(digest, source_digest(&workspace(two.path()))?);
 
-        fs::write(
-            two.path().join("sensor-ebpf/src/family/pipe.rs"),
-            "// pipes",
-        )?;
+        fs::write(two.path().join("sensor-ebpf/src/family/pipe.rs"), "// pipes")?;
         assert_ne!(digest, source_digest(&workspace(two.path()))?);
 
         write_sources(two.path())?;
-        fs::write(
-            two.path().join("Cargo.lock"),
-            LOCK.replace("0.2.1", "0.2.2"),
-        )?;
+        fs::write(two.path().join("Cargo.lock"), LOCK.replace("0.2.1", "0.2.2"))?;
         assert_ne!(digest, source_digest(&workspace(two.path()))?);
         Ok(())
     }

@@ -65,13 +65,8 @@ Examples:
 pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     let toolchain = Toolchain::find()?;
     match args.command {
-        Command::Build => timed("build the kernel programs", || {
-            build::build_all(workspace, &toolchain)
-        }),
-        Command::Check {
-            update_budget,
-            no_load,
-        } => {
+        Command::Build => timed("build the kernel programs", || build::build_all(workspace, &toolchain)),
+        Command::Check { update_budget, no_load } => {
             let object = timed("rebuild and compare the kernel objects", || {
                 let (object, result) = check_objects(workspace, &toolchain)?;
                 result.map(|()| object)
@@ -79,9 +74,7 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
             if no_load {
                 return Ok(());
             }
-            timed("load the programs and compare with the budget", || {
-                check_budget(workspace, &object, update_budget)
-            })
+            timed("load the programs and compare with the budget", || check_budget(workspace, &object, update_budget))
         }
     }
 }

@@ -32,30 +32,20 @@ pub enum Compiler {
 impl Compiler {
     /// The compiler to use here: Debian's before rustup's.
     pub fn find() -> Option<Self> {
-        [Self::Debian, Self::Nightly]
-            .into_iter()
-            .find(|compiler| compiler.is_usable())
+        [Self::Debian, Self::Nightly].into_iter().find(|compiler| compiler.is_usable())
     }
 
     fn is_usable(self) -> bool {
         match self {
             Self::Debian => {
                 Path::new(DEBIAN_RUSTC).exists()
-                    && output(self.rustc().args([
-                        "--print",
-                        "target-libdir",
-                        "--target",
-                        BPF_TARGET,
-                    ]))
-                    .is_ok_and(|folder| has_core(Path::new(folder.trim())))
+                    && output(self.rustc().args(["--print", "target-libdir", "--target", BPF_TARGET]))
+                        .is_ok_and(|folder| has_core(Path::new(folder.trim())))
             }
             Self::Nightly => {
                 which("rustup").is_some()
-                    && output(self.rustc().args(["--print", "sysroot"])).is_ok_and(|root| {
-                        Path::new(root.trim())
-                            .join("lib/rustlib/src/rust/library/core")
-                            .is_dir()
-                    })
+                    && output(self.rustc().args(["--print", "sysroot"]))
+                        .is_ok_and(|root| Path::new(root.trim()).join("lib/rustlib/src/rust/library/core").is_dir())
             }
         }
     }
@@ -79,22 +69,12 @@ impl Compiler {
         match self {
             Self::Debian => {
                 let mut command = workspace.cargo();
-                command
-                    .env("RUSTC", DEBIAN_RUSTC)
-                    .env("RUSTC_BOOTSTRAP", "1")
-                    .arg("build");
+                command.env("RUSTC", DEBIAN_RUSTC).env("RUSTC_BOOTSTRAP", "1").arg("build");
                 command
             }
             Self::Nightly => {
                 let mut command = workspace.command("rustup");
-                command.env_remove("RUSTC").args([
-                    "run",
-                    "nightly",
-                    "cargo",
-                    "build",
-                    "-Z",
-                    "build-std=core",
-                ]);
+                command.env_remove("RUSTC").args(["run", "nightly", "cargo", "build", "-Z", "build-std=core"]);
                 command
             }
         }
@@ -130,17 +110,12 @@ fn has_core(folder: &Path) -> bool {
 /// bpf-linker in the version we build with: where `cargo install` puts it, or on `PATH`.
 pub fn linker() -> Option<PathBuf> {
     let expected = format!("bpf-linker {BPF_LINKER_VERSION}");
-    [
-        cargo_home().map(|home| home.join("bin/bpf-linker")),
-        which("bpf-linker"),
-    ]
-    .into_iter()
-    .flatten()
-    .filter(|path| is_executable(path))
-    // A linker whose LLVM library was removed does not start: then it is as good as missing.
-    .find(|path| {
-        output(Command::new(path).arg("--version")).is_ok_and(|version| version.trim() == expected)
-    })
+    [cargo_home().map(|home| home.join("bin/bpf-linker")), which("bpf-linker")]
+        .into_iter()
+        .flatten()
+        .filter(|path| is_executable(path))
+        // A linker whose LLVM library was removed does not start: then it is as good as missing.
+        .find(|path| output(Command::new(path).arg("--version")).is_ok_and(|version| version.trim() == expected))
 }
 
 /// LLVM's `objcopy`: Debian's, the one on `PATH`, or rustup's.
@@ -158,9 +133,7 @@ pub fn objcopy() -> Option<PathBuf> {
 
 /// Cargo's home folder.
 pub fn cargo_home() -> Option<PathBuf> {
-    env::var_os("CARGO_HOME")
-        .map(PathBuf::from)
-        .or_else(|| Some(env::home_dir()?.join(".cargo")))
+    env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(env::home_dir()?.join(".cargo")))
 }
 
 /// The versions that decide the bytes of the object.
@@ -194,11 +167,8 @@ impl Toolchain {
     pub fn find() -> Result<Self> {
         const MEND: &str = "run `cargo xtask setup --ebpf`";
         Ok(Self {
-            compiler: Compiler::find()
-                .with_context(|| format!("there is no Rust compiler for BPF here: {MEND}"))?,
-            linker: linker().with_context(|| {
-                format!("there is no bpf-linker {BPF_LINKER_VERSION} here: {MEND}")
-            })?,
+            compiler: Compiler::find().with_context(|| format!("there is no Rust compiler for BPF here: {MEND}"))?,
+            linker: linker().with_context(|| format!("there is no bpf-linker {BPF_LINKER_VERSION} here: {MEND}"))?,
             objcopy: objcopy().with_context(|| format!("there is no llvm-objcopy here: {MEND}"))?,
         })
     }
@@ -212,18 +182,11 @@ impl Toolchain {
         let linker = output(Command::new(&self.linker).arg("--version"))?;
         let objcopy = output(Command::new(&self.objcopy).arg("--version"))?;
         Ok(Versions {
-            rustc: format!(
-                "{}, LLVM {}",
-                rustc.lines().next().unwrap_or("unknown"),
-                field(&rustc, "LLVM version: ").unwrap_or("unknown")
-            ),
+            rustc: format!("{}, LLVM {}", rustc.lines().next().unwrap_or("unknown"), field(&rustc, "LLVM version: ").unwrap_or("unknown")),
             bpf_linker: linker.trim().trim_start_matches("bpf-linker ").to_owned(),
             llvm: objcopy
                 .lines()
-                .find_map(|line| {
-                    line.split_once("version ")
-                        .map(|(_, version)| version.trim())
-                })
+                .find_map(|line| line.split_once("version ").map(|(_, version)| version.trim()))
                 .unwrap_or("unknown")
                 .to_owned(),
         })
@@ -231,7 +194,5 @@ impl Toolchain {
 }
 
 fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    text.lines()
-        .find_map(|line| line.strip_prefix(name))
-        .map(str::trim)
+    text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
 }

@@ -27,10 +27,7 @@ pub struct Apt {
 impl Apt {
     /// An apt that keeps everything below an absolute path. Nothing is written before something is asked for.
     pub fn new(folder: PathBuf) -> Self {
-        Self {
-            folder,
-            fresh: Cell::new(false),
-        }
+        Self { folder, fresh: Cell::new(false) }
     }
 
     /// The records of every version of a package, newest first.
@@ -50,20 +47,10 @@ impl Apt {
         let downloads = into.join("download");
         fs::create_dir(&downloads).with_context(|| format!("creating {}", downloads.display()))?;
         self.update()?;
-        run(self
-            .apt("apt-get")
-            .current_dir(&downloads)
-            .args(["-q", "download"])
-            .args(packages))
-        .context("downloading Debian packages")?;
-        for entry in
-            fs::read_dir(&downloads).with_context(|| format!("listing {}", downloads.display()))?
-        {
-            let package = entry
-                .with_context(|| format!("listing {}", downloads.display()))?
-                .path();
-            run(Command::new("dpkg").arg("-x").arg(&package).arg(into))
-                .with_context(|| format!("unpacking {}", package.display()))?;
+        run(self.apt("apt-get").current_dir(&downloads).args(["-q", "download"]).args(packages)).context("downloading Debian packages")?;
+        for entry in fs::read_dir(&downloads).with_context(|| format!("listing {}", downloads.display()))? {
+            let package = entry.with_context(|| format!("listing {}", downloads.display()))?.path();
+            run(Command::new("dpkg").arg("-x").arg(&package).arg(into)).with_context(|| format!("unpacking {}", package.display()))?;
         }
         fs::remove_dir_all(&downloads).with_context(|| format!("removing {}", downloads.display()))
     }
@@ -75,28 +62,20 @@ impl Apt {
         }
         for folder in ["state/lists/partial", "cache/archives/partial"] {
             let folder = self.folder.join(folder);
-            fs::create_dir_all(&folder)
-                .with_context(|| format!("creating {}", folder.display()))?;
+            fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
         }
-        for (name, content) in [
-            ("status", String::new()),
-            (SOURCES, sources_list(&mirrors()?)),
-            (CONFIGURATION, self.configuration()),
-        ] {
+        for (name, content) in [("status", String::new()), (SOURCES, sources_list(&mirrors()?)), (CONFIGURATION, self.configuration())] {
             let path = self.folder.join(name);
             fs::write(&path, content).with_context(|| format!("writing {}", path.display()))?;
         }
-        run(self.apt("apt-get").args(["update", "-qq"]))
-            .context("refreshing the package lists of the kernel matrix")?;
+        run(self.apt("apt-get").args(["update", "-qq"])).context("refreshing the package lists of the kernel matrix")?;
         self.fresh.set(true);
         Ok(())
     }
 
     fn apt(&self, program: &str) -> Command {
         let mut command = Command::new(program);
-        command
-            .arg("--config-file")
-            .arg(self.folder.join(CONFIGURATION));
+        command.arg("--config-file").arg(self.folder.join(CONFIGURATION));
         command
     }
 
@@ -123,13 +102,7 @@ struct Mirrors {
 }
 
 fn mirrors() -> Result<Mirrors> {
-    let list = || {
-        output(Command::new("apt-get").args([
-            "indextargets",
-            "--format",
-            "$(RELEASE) $(ORIGIN) $(REPO_URI)",
-        ]))
-    };
+    let list = || output(Command::new("apt-get").args(["indextargets", "--format", "$(RELEASE) $(ORIGIN) $(REPO_URI)"]));
     if let Some(mirrors) = parse_mirrors(&list()?) {
         return Ok(mirrors);
     }
@@ -138,9 +111,7 @@ fn mirrors() -> Result<Mirrors> {
         .context("refreshing the package lists: is a Debian mirror reachable?")?;
     match parse_mirrors(&list()?) {
         Some(mirrors) => Ok(mirrors),
-        None => bail!(
-            "apt-get knows no Debian mirror: check /etc/apt/sources.list and /etc/apt/sources.list.d"
-        ),
+        None => bail!("apt-get knows no Debian mirror: check /etc/apt/sources.list and /etc/apt/sources.list.d"),
     }
 }
 
@@ -150,8 +121,7 @@ fn parse_mirrors(list: &str) -> Option<Mirrors> {
     let mut security = None;
     for line in list.lines() {
         let mut words = line.splitn(3, ' ');
-        let (Some(release), Some("Debian"), Some(uri)) = (words.next(), words.next(), words.next())
-        else {
+        let (Some(release), Some("Debian"), Some(uri)) = (words.next(), words.next(), words.next()) else {
             continue;
         };
         if release.ends_with("-security") {
@@ -164,16 +134,10 @@ fn parse_mirrors(list: &str) -> Option<Mirrors> {
 }
 
 fn sources_list(mirrors: &Mirrors) -> String {
-    let signed_by = if Path::new(KEYRING).exists() {
-        format!(" signed-by={KEYRING}")
-    } else {
-        String::new()
-    };
+    let signed_by = if Path::new(KEYRING).exists() { format!(" signed-by={KEYRING}") } else { String::new() };
     let mut list = String::new();
     let mut add = |uri: &str, suite: &str| {
-        list.push_str(&format!(
-            "deb [arch=amd64,arm64{signed_by}] {uri} {suite} main\n"
-        ));
+        list.push_str(&format!("deb [arch=amd64,arm64{signed_by}] {uri} {suite} main\n"));
     };
     add(&mirrors.main, RELEASE);
     add(&mirrors.main, &format!("{RELEASE}-backports"));
@@ -192,10 +156,7 @@ mod tests {
         let list = "nodistro . mirror:/others/\nbookworm-updates Debian mirror:/debian/\nbookworm Debian mirror:/debian/\nbookworm-security Debian mirror:/security/\n";
         assert_eq!(
             parse_mirrors(list),
-            Some(Mirrors {
-                main: "mirror:/debian/".to_owned(),
-                security: Some("mirror:/security/".to_owned())
-            })
+            Some(Mirrors { main: "mirror:/debian/".to_owned(), security: Some("mirror:/security/".to_owned()) })
         );
         assert_eq!(parse_mirrors("nodistro . mirror:/others/\n"), None);
     }

@@ -33,14 +33,8 @@ impl Archive {
     /// # Errors
     /// When the folder cannot be created.
     pub fn open(folder: PathBuf) -> Result<Self> {
-        fs::create_dir_all(&folder).with_context(|| {
-            format!(
-                "creating the cache {}: choose another with --cache",
-                folder.display()
-            )
-        })?;
-        let folder = fs::canonicalize(&folder)
-            .with_context(|| format!("resolving the path {}", folder.display()))?;
+        fs::create_dir_all(&folder).with_context(|| format!("creating the cache {}: choose another with --cache", folder.display()))?;
+        let folder = fs::canonicalize(&folder).with_context(|| format!("resolving the path {}", folder.display()))?;
         let apt = Apt::new(folder.join("apt"));
         Ok(Self { folder, apt })
     }
@@ -63,13 +57,7 @@ impl Archive {
                 let version = name.strip_prefix("vmlinuz-")?.to_owned();
                 Some((entry.path(), version))
             })
-            .with_context(|| {
-                format!(
-                    "looking for a kernel in {}: remove {} and try again",
-                    boot.display(),
-                    folder.display()
-                )
-            })?;
+            .with_context(|| format!("looking for a kernel in {}: remove {} and try again", boot.display(), folder.display()))?;
         println!("    kernel {version} from {}", folder.display());
         Ok(Kernel { image, version })
     }
@@ -79,10 +67,8 @@ impl Archive {
     /// # Errors
     /// When it cannot be downloaded.
     pub fn busybox(&self, arch: Arch) -> Result<PathBuf> {
-        let folder = self.unpacked(&format!("busybox-{arch}"), |folder| {
-            self.apt
-                .fetch(&[&format!("busybox-static:{}", arch.debian())], folder)
-        })?;
+        let folder =
+            self.unpacked(&format!("busybox-{arch}"), |folder| self.apt.fetch(&[&format!("busybox-static:{}", arch.debian())], folder))?;
         ["bin/busybox", "usr/bin/busybox"]
             .iter()
             .map(|path| folder.join(path))
@@ -95,30 +81,12 @@ impl Archive {
     /// # Errors
     /// When Debian's compiler is not installed, or the library cannot be downloaded.
     pub fn rust_library(&self, arch: Arch) -> Result<PathBuf> {
-        let version = output(Command::new("dpkg-query").args([
-            "--show",
-            "--showformat=${Version}",
-            "rustc-web",
-        ]))
-        .with_context(|| {
-            format!(
-                "asking which package brought {DEBIAN_RUSTC}: run `cargo xtask setup --kernels`"
-            )
-        })?;
-        let name = format!(
-            "rust-{}-{arch}",
-            version.replace(|c: char| !c.is_ascii_alphanumeric() && c != '.', "_")
-        );
-        let folder = self.unpacked(&name, |folder| {
-            self.apt.fetch(
-                &[&format!("libstd-rust-web-dev:{}={version}", arch.debian())],
-                folder,
-            )
-        })?;
-        Ok(folder
-            .join("usr/lib/rustlib")
-            .join(arch.target())
-            .join("lib"))
+        let version = output(Command::new("dpkg-query").args(["--show", "--showformat=${Version}", "rustc-web"]))
+            .with_context(|| format!("asking which package brought {DEBIAN_RUSTC}: run `cargo xtask setup --kernels`"))?;
+        let name = format!("rust-{}-{arch}", version.replace(|c: char| !c.is_ascii_alphanumeric() && c != '.', "_"));
+        let folder =
+            self.unpacked(&name, |folder| self.apt.fetch(&[&format!("libstd-rust-web-dev:{}={version}", arch.debian())], folder))?;
+        Ok(folder.join("usr/lib/rustlib").join(arch.target()).join("lib"))
     }
 
     /// The folder `name` of the cache, filled by `fill` if it is not there yet: whole or not at all.
@@ -128,8 +96,7 @@ impl Archive {
             return Ok(folder);
         }
         let unfinished = self.folder.join(format!("{name}.{}", std::process::id()));
-        fs::create_dir_all(&unfinished)
-            .with_context(|| format!("creating {}", unfinished.display()))?;
+        fs::create_dir_all(&unfinished).with_context(|| format!("creating {}", unfinished.display()))?;
         fill(&unfinished).inspect_err(|_| {
             // Whatever went wrong matters more than what is left of it.
             let _ = fs::remove_dir_all(&unfinished);
@@ -141,9 +108,7 @@ impl Archive {
                 let _ = fs::remove_dir_all(&unfinished);
                 Ok(folder)
             }
-            Err(error) => {
-                Err(error).with_context(|| format!("moving {} into place", unfinished.display()))
-            }
+            Err(error) => Err(error).with_context(|| format!("moving {} into place", unfinished.display())),
         }
     }
 
@@ -154,23 +119,14 @@ impl Archive {
         let records = self.apt.show(&meta)?;
         newest_kernel(&records, guest.series())
             .map(|package| format!("{package}:{debian}"))
-            .with_context(|| {
-                format!(
-                    "looking for a kernel {}* among the versions of {meta}",
-                    guest.series()
-                )
-            })
+            .with_context(|| format!("looking for a kernel {}* among the versions of {meta}", guest.series()))
     }
 }
 
 /// Among the records of `apt-cache show`, newest first, the kernel package of the first whose version is of the series.
 fn newest_kernel(records: &str, series: &str) -> Option<String> {
     records.split("\n\n").find_map(|record| {
-        let field = |name: &str| {
-            record
-                .lines()
-                .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
-        };
+        let field = |name: &str| record.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
         if !field("Version")?.starts_with(series) {
             return None;
         }
@@ -188,14 +144,8 @@ mod tests {
         let records = "Package: linux-image-cloud-amd64\nVersion: 6.12.95-1~bpo12+1\nDepends: linux-image-6.12.95+deb12-cloud-amd64 (= 6.12.95-1~bpo12+1)\n\n\
                        Package: linux-image-cloud-amd64\nVersion: 6.1.192-2\nDepends: linux-image-6.1.0-56-cloud-amd64 (= 6.1.192-2)\n\n\
                        Package: linux-image-cloud-amd64\nVersion: 6.1.176-1\nDepends: linux-image-6.1.0-50-cloud-amd64 (= 6.1.176-1)\n";
-        assert_eq!(
-            newest_kernel(records, "6.1.").as_deref(),
-            Some("linux-image-6.1.0-56-cloud-amd64")
-        );
-        assert_eq!(
-            newest_kernel(records, "6.12.").as_deref(),
-            Some("linux-image-6.12.95+deb12-cloud-amd64")
-        );
+        assert_eq!(newest_kernel(records, "6.1.").as_deref(), Some("linux-image-6.1.0-56-cloud-amd64"));
+        assert_eq!(newest_kernel(records, "6.12.").as_deref(), Some("linux-image-6.12.95+deb12-cloud-amd64"));
         assert_eq!(newest_kernel(records, "5.10."), None);
     }
 }

@@ -19,14 +19,7 @@ const FAILED: &str = "SELFTEST FAILED";
 /// What the guest's own scripts say begins with this.
 const GUEST: &str = "GUEST ";
 /// A kernel that says one of these is broken, whatever the self-test found.
-const KERNEL_TROUBLE: [&str; 6] = [
-    "Kernel panic",
-    "Oops",
-    "BUG: ",
-    "general protection fault",
-    "rcu: INFO:",
-    "soft lockup",
-];
+const KERNEL_TROUBLE: [&str; 6] = ["Kernel panic", "Oops", "BUG: ", "general protection fault", "rcu: INFO:", "soft lockup"];
 
 /// How guests are run.
 #[derive(Debug)]
@@ -42,42 +35,22 @@ impl Machine {
     ///
     /// # Errors
     /// When QEMU does not start, the guest takes too long, its kernel breaks or its self-test fails; the console is printed then.
-    pub fn boot(
-        &self,
-        guest: Guest,
-        preempt: Preempt,
-        kernel: &Kernel,
-        image: &Path,
-    ) -> Result<u64> {
+    pub fn boot(&self, guest: Guest, preempt: Preempt, kernel: &Kernel, image: &Path) -> Result<u64> {
         let mut command = qemu(guest.arch(), preempt, &kernel.image, image);
-        println!(
-            "    booting {} with preempt={}",
-            kernel.version,
-            preempt.name()
-        );
+        println!("    booting {} with preempt={}", kernel.version, preempt.name());
         println!("    $ {}", line(&command));
         let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .with_context(|| {
-                format!(
-                    "starting {}: run `cargo xtask setup --kernels`",
-                    line(&command)
-                )
-            })?;
+            .with_context(|| format!("starting {}: run `cargo xtask setup --kernels`", line(&command)))?;
         let mut guest = Running { child };
         let started = Instant::now();
         let mut console = Vec::new();
-        let result = guest
-            .console()
-            .and_then(|lines| self.follow(&lines, started + self.deadline, &mut console));
+        let result = guest.console().and_then(|lines| self.follow(&lines, started + self.deadline, &mut console));
         drop(guest);
-        println!(
-            "    the guest ran for {:.1} s",
-            started.elapsed().as_secs_f64()
-        );
+        println!("    the guest ran for {:.1} s", started.elapsed().as_secs_f64());
         result.and_then(|()| judge(&console)).inspect_err(|_| {
             if !self.verbose {
                 println!("---- the guest's console ----");
@@ -88,29 +61,17 @@ impl Machine {
     }
 
     /// Reads the console to its end, which is when the guest is off.
-    fn follow(
-        &self,
-        lines: &Receiver<String>,
-        deadline: Instant,
-        console: &mut Vec<String>,
-    ) -> Result<()> {
+    fn follow(&self, lines: &Receiver<String>, deadline: Instant, console: &mut Vec<String>) -> Result<()> {
         loop {
             match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(line) => {
-                    if self.verbose
-                        || [PASSED, FAILED, GUEST]
-                            .iter()
-                            .any(|word| line.starts_with(word))
-                    {
+                    if self.verbose || [PASSED, FAILED, GUEST].iter().any(|word| line.starts_with(word)) {
                         println!("  | {line}");
                     }
                     console.push(line);
                 }
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
-                Err(RecvTimeoutError::Timeout) => bail!(
-                    "the guest did not switch off within {} s (--deadline)",
-                    self.deadline.as_secs()
-                ),
+                Err(RecvTimeoutError::Timeout) => bail!("the guest did not switch off within {} s (--deadline)", self.deadline.as_secs()),
             }
         }
     }
@@ -125,16 +86,8 @@ impl Running {
     /// The lines of the console, and of what QEMU itself complains of.
     fn console(&mut self) -> Result<Receiver<String>> {
         let (sender, receiver) = mpsc::channel();
-        let console = self
-            .child
-            .stdout
-            .take()
-            .context("QEMU's output is not a pipe")?;
-        let complaints = self
-            .child
-            .stderr
-            .take()
-            .context("QEMU's error output is not a pipe")?;
+        let console = self.child.stdout.take().context("QEMU's output is not a pipe")?;
+        let complaints = self.child.stderr.take().context("QEMU's error output is not a pipe")?;
         let pipes: [Box<dyn Read + Send>; 2] = [Box::new(console), Box::new(complaints)];
         for pipe in pipes {
             let sender = sender.clone();
@@ -167,14 +120,7 @@ fn qemu(arch: Arch, preempt: Preempt, kernel: &Path, image: &Path) -> Command {
     };
     let mut command = Command::new(program);
     command
-        .args([
-            "-M",
-            machine,
-            "-cpu",
-            processor,
-            "-accel",
-            "tcg,thread=multi",
-        ])
+        .args(["-M", machine, "-cpu", processor, "-accel", "tcg,thread=multi"])
         .args(["-smp", "2", "-m", "1024", "-nic", "none", "-no-reboot"])
         .args(["-display", "none", "-monitor", "none", "-serial", "stdio"])
         .arg("-kernel")
@@ -182,19 +128,13 @@ fn qemu(arch: Arch, preempt: Preempt, kernel: &Path, image: &Path) -> Command {
         .arg("-initrd")
         .arg(image)
         .arg("-append")
-        .arg(format!(
-            "console={console} panic=-1 quiet preempt={}",
-            preempt.name()
-        ));
+        .arg(format!("console={console} panic=-1 quiet preempt={}", preempt.name()));
     command
 }
 
 /// What a whole console says.
 fn judge(console: &[String]) -> Result<u64> {
-    if let Some(trouble) = console
-        .iter()
-        .find(|line| KERNEL_TROUBLE.iter().any(|sign| line.contains(sign)))
-    {
+    if let Some(trouble) = console.iter().find(|line| KERNEL_TROUBLE.iter().any(|sign| line.contains(sign))) {
         bail!("the guest's kernel is in trouble: {trouble}");
     }
     if console.iter().any(|line| line.contains(FAILED)) {
@@ -220,10 +160,7 @@ mod tests {
 
     #[test]
     fn only_a_passed_self_test_on_a_sound_kernel_is_a_success() -> Result<()> {
-        assert_eq!(
-            judge(&console("GUEST up\nSELFTEST PASSED 12\nGUEST off"))?,
-            12
-        );
+        assert_eq!(judge(&console("GUEST up\nSELFTEST PASSED 12\nGUEST off"))?, 12);
         for bad in [
             "",
             "GUEST up",

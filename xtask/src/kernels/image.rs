@@ -14,10 +14,7 @@ const INIT: &str = include_str!("init.sh");
 const EMPTY_FOLDERS: [&str; 8] = ["proc", "sys", "dev", "tmp", "run", "root", "var/tmp", "mnt"];
 /// What programs expect to find on any host.
 const FILES: [(&str, &str); 4] = [
-    (
-        "etc/passwd",
-        "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n",
-    ),
+    ("etc/passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n"),
     ("etc/group", "root:x:0:\nnogroup:x:65534:\n"),
     ("etc/hosts", "127.0.0.1 localhost guest\n::1 localhost\n"),
     ("etc/machine-id", "6d63702d73656e736f722d6775657374\n"),
@@ -27,13 +24,7 @@ const FILES: [(&str, &str); 4] = [
 ///
 /// # Errors
 /// When a program cannot be read, or the image cannot be written.
-pub fn write(
-    workspace: &Workspace,
-    arch: Arch,
-    busybox: &Path,
-    programs: &Programs,
-    arguments: &[String],
-) -> Result<PathBuf> {
+pub fn write(workspace: &Workspace, arch: Arch, busybox: &Path, programs: &Programs, arguments: &[String]) -> Result<PathBuf> {
     let mut initramfs = Initramfs::default();
     for folder in EMPTY_FOLDERS {
         initramfs.folder(folder);
@@ -47,20 +38,13 @@ pub fn write(
     let arguments: Vec<String> = arguments.iter().map(|word| quoted(word.as_ref())).collect();
     let init = INIT.replace("@ARGUMENTS@", &arguments.join(" "));
     initramfs.file("init", 0o755, init.as_bytes());
-    for (path, source) in [
-        ("bin/busybox", busybox),
-        ("bin/mcp-sensor", &programs.sensor),
-        ("bin/peer", &programs.peer),
-    ] {
+    for (path, source) in [("bin/busybox", busybox), ("bin/mcp-sensor", &programs.sensor), ("bin/peer", &programs.peer)] {
         let content = fs::read(source).with_context(|| format!("reading {}", source.display()))?;
         initramfs.file(path, 0o755, &content);
     }
     initramfs.link("bin/sh", "busybox");
 
-    let path = workspace
-        .target
-        .join("kernels")
-        .join(format!("initramfs-{arch}.cpio"));
+    let path = workspace.target.join("kernels").join(format!("initramfs-{arch}.cpio"));
     fs::write(&path, initramfs.finish()).with_context(|| format!("writing {}", path.display()))?;
     Ok(path)
 }

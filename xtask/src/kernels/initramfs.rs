@@ -79,8 +79,7 @@ impl Initramfs {
         ];
         self.bytes.extend_from_slice(b"070701");
         for field in fields {
-            self.bytes
-                .extend_from_slice(format!("{field:08x}").as_bytes());
+            self.bytes.extend_from_slice(format!("{field:08x}").as_bytes());
         }
         self.bytes.extend_from_slice(path.as_bytes());
         self.bytes.push(0);
@@ -105,18 +104,7 @@ mod tests {
         archive.file("etc/init/start", 0o755, b"abc");
         archive.file("etc/passwd", 0o644, b"");
         archive.link("bin/sh", "busybox");
-        assert_eq!(
-            names(&archive.finish()),
-            [
-                "etc",
-                "etc/init",
-                "etc/init/start",
-                "etc/passwd",
-                "bin",
-                "bin/sh",
-                "TRAILER!!!"
-            ]
-        );
+        assert_eq!(names(&archive.finish()), ["etc", "etc/init", "etc/init/start", "etc/passwd", "bin", "bin/sh", "TRAILER!!!"]);
     }
 
     fn names(mut bytes: &[u8]) -> Vec<String> {

@@ -80,16 +80,9 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
 
     let matrix = Matrix {
         workspace,
-        archive: Archive::open(
-            args.cache
-                .clone()
-                .unwrap_or_else(|| default_cache(workspace)),
-        )?,
+        archive: Archive::open(args.cache.clone().unwrap_or_else(|| default_cache(workspace)))?,
         object: &Object::Committed,
-        machine: Machine {
-            deadline: Duration::from_secs(args.deadline),
-            verbose: args.verbose,
-        },
+        machine: Machine { deadline: Duration::from_secs(args.deadline), verbose: args.verbose },
         selftest: &args.selftest,
     };
     let mut report = Report::new();
@@ -103,11 +96,7 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
         }
     }
     report.print();
-    Ok(if report.success() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if report.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The matrix in short form, as one part of a test run: the newest kernel, fully preemptible.
@@ -119,21 +108,14 @@ pub fn short(workspace: &Workspace, object: &Object) -> Result<()> {
         workspace,
         archive: Archive::open(default_cache(workspace))?,
         object,
-        machine: Machine {
-            deadline: Duration::from_secs(600),
-            verbose: false,
-        },
+        machine: Machine { deadline: Duration::from_secs(600), verbose: false },
         selftest: &[],
     };
     matrix.boot(Guest::SHORT, Preempt::Full).map(|_| ())
 }
 
 fn default_cache(workspace: &Workspace) -> PathBuf {
-    if privilege::is_root() {
-        PathBuf::from("/var/cache/mcp-sensor-kernels")
-    } else {
-        workspace.target.join("kernels").join("cache")
-    }
+    if privilege::is_root() { PathBuf::from("/var/cache/mcp-sensor-kernels") } else { workspace.target.join("kernels").join("cache") }
 }
 
 /// What all guests of one run share.
@@ -149,20 +131,11 @@ struct Matrix<'a> {
 impl Matrix<'_> {
     /// Builds and boots one guest. Returns how many checks its self-test passed.
     fn boot(&self, guest: Guest, preempt: Preempt) -> Result<u64> {
-        let kernel = self
-            .archive
-            .kernel(guest)
-            .with_context(|| format!("getting the kernel {}", guest.name()))?;
+        let kernel = self.archive.kernel(guest).with_context(|| format!("getting the kernel {}", guest.name()))?;
         let busybox = self.archive.busybox(guest.arch())?;
         let programs = programs::build(self.workspace, &self.archive, guest.arch(), self.object)
             .with_context(|| format!("building the programs of the {} guest", guest.arch()))?;
-        let image = image::write(
-            self.workspace,
-            guest.arch(),
-            &busybox,
-            &programs,
-            self.selftest,
-        )?;
+        let image = image::write(self.workspace, guest.arch(), &busybox, &programs, self.selftest)?;
         self.machine.boot(guest, preempt, &kernel, &image)
     }
 }

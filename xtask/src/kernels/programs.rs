@@ -11,12 +11,8 @@ use crate::setup::has_rust_target;
 use crate::workspace::{Arch, END_TO_END_PACKAGE, PEER_BIN, SENSOR_BIN, SENSOR_PACKAGE, Workspace};
 
 /// Built to run well under emulation, but not to take long: no link-time optimisation, no debug information.
-const PROFILE: [&str; 4] = [
-    "profile.release.lto=false",
-    "profile.release.codegen-units=16",
-    "profile.release.debug=false",
-    "profile.release.strip=\"symbols\"",
-];
+const PROFILE: [&str; 4] =
+    ["profile.release.lto=false", "profile.release.codegen-units=16", "profile.release.debug=false", "profile.release.strip=\"symbols\""];
 
 const ARM_LINKER: &str = "aarch64-linux-gnu-gcc";
 
@@ -33,12 +29,7 @@ pub struct Programs {
 ///
 /// # Errors
 /// When they do not build.
-pub fn build(
-    workspace: &Workspace,
-    archive: &Archive,
-    arch: Arch,
-    object: &Object,
-) -> Result<Programs> {
+pub fn build(workspace: &Workspace, archive: &Archive, arch: Arch, object: &Object) -> Result<Programs> {
     let target_folder = workspace.target.join("kernels").join("build");
     let mut flags = vec!["-Ctarget-feature=+crt-static".to_owned()];
     let mut command = workspace.cargo();
@@ -51,9 +42,7 @@ pub fn build(
         let suffix = arch.target().replace('-', "_");
         flags.push(format!("-Clinker={ARM_LINKER}"));
         // For crates that compile C.
-        command
-            .env(format!("CC_{suffix}"), ARM_LINKER)
-            .env(format!("AR_{suffix}"), "aarch64-linux-gnu-ar");
+        command.env(format!("CC_{suffix}"), ARM_LINKER).env(format!("AR_{suffix}"), "aarch64-linux-gnu-ar");
     }
     command
         .env("CARGO_TARGET_DIR", &target_folder)
@@ -68,8 +57,5 @@ pub fn build(
     run(&mut command).context("building static programs for the guest")?;
 
     let folder = target_folder.join(arch.target()).join("release");
-    Ok(Programs {
-        sensor: folder.join(SENSOR_BIN),
-        peer: folder.join(PEER_BIN),
-    })
+    Ok(Programs { sensor: folder.join(SENSOR_BIN), peer: folder.join(PEER_BIN) })
 }

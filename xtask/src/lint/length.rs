@@ -18,8 +18,7 @@ const ALLOW_LIST: &str = "xtask/long-files.txt";
 /// When a file is too long, or an exception has no reason, no file, or no need.
 pub fn check(workspace: &Workspace) -> Result<()> {
     let list_path = workspace.root.join(ALLOW_LIST);
-    let list = fs::read_to_string(&list_path)
-        .with_context(|| format!("reading {}", list_path.display()))?;
+    let list = fs::read_to_string(&list_path).with_context(|| format!("reading {}", list_path.display()))?;
     let mut lengths = BTreeMap::new();
     for path in sources::files(&workspace.root, &EXTENSIONS)? {
         let bytes = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
@@ -46,20 +45,16 @@ fn complaints(lengths: &BTreeMap<String, usize>, list: &str) -> Vec<String> {
             _ if reason.trim().is_empty() => {
                 complaints.push(format!("{ALLOW_LIST}: {path} is listed without a reason"));
             }
-            None => complaints.push(format!(
-                "{ALLOW_LIST}: {path} does not exist: remove the line"
-            )),
-            Some(&lines) if lines <= MAXIMUM_LINES => complaints.push(format!(
-                "{ALLOW_LIST}: {path} has only {lines} lines: remove the line"
-            )),
+            None => complaints.push(format!("{ALLOW_LIST}: {path} does not exist: remove the line")),
+            Some(&lines) if lines <= MAXIMUM_LINES => {
+                complaints.push(format!("{ALLOW_LIST}: {path} has only {lines} lines: remove the line"))
+            }
             Some(_) => excepted.push(path),
         }
     }
     for (path, &lines) in lengths {
         if lines > MAXIMUM_LINES && !excepted.contains(&path.as_str()) {
-            complaints.push(format!(
-                "{path}: {lines} lines, more than {MAXIMUM_LINES}: split it, or give a reason in {ALLOW_LIST}"
-            ));
+            complaints.push(format!("{path}: {lines} lines, more than {MAXIMUM_LINES}: split it, or give a reason in {ALLOW_LIST}"));
         }
     }
     complaints
@@ -70,10 +65,7 @@ mod tests {
     use super::*;
 
     fn lengths(files: &[(&str, usize)]) -> BTreeMap<String, usize> {
-        files
-            .iter()
-            .map(|(path, lines)| ((*path).to_owned(), *lines))
-            .collect()
+        files.iter().map(|(path, lines)| ((*path).to_owned(), *lines)).collect()
     }
 
     #[test]

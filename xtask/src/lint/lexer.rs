@@ -88,9 +88,7 @@ fn raw_string(text: &str) -> Option<usize> {
     let hashes = after_r.len() - opening.len();
     let body = opening.strip_prefix('"')?;
     let closing = format!("\"{}", "#".repeat(hashes));
-    let body_length = body
-        .find(&closing)
-        .map_or(body.len(), |end| end + closing.len());
+    let body_length = body.find(&closing).map_or(body.len(), |end| end + closing.len());
     Some(text.len() - body.len() + body_length)
 }
 
@@ -99,9 +97,7 @@ fn character_literal(text: &str) -> Option<usize> {
     let mut characters = text.char_indices().skip(1);
     let (_, first) = characters.next()?;
     if first == '\\' {
-        let (position, _) = characters
-            .skip(1)
-            .find(|(_, character)| *character == '\'')?;
+        let (position, _) = characters.skip(1).find(|(_, character)| *character == '\'')?;
         return Some(position + 1);
     }
     let (position, second) = characters.next()?;
@@ -135,17 +131,7 @@ fn e<'a>(f: &'a str) {}
 
     #[test]
     fn literals_that_look_odd_do_not_hide_what_follows() {
-        for odd in [
-            "'\"'",
-            "'\\''",
-            "b'\"'",
-            "\"\\\\\"",
-            "r\"\\\"",
-            "/**/",
-            "<'a>",
-            "br##\"\"# \"##",
-            "for",
-        ] {
+        for odd in ["'\"'", "'\\''", "b'\"'", "\"\\\\\"", "r\"\\\"", "/**/", "<'a>", "br##\"\"# \"##", "for"] {
             let source = format!("let x = {odd}; unsafe {{}}");
             assert_eq!(lines_with_word(&source, "unsafe"), [1], "{odd}");
         }
@@ -153,9 +139,6 @@ fn e<'a>(f: &'a str) {}
 
     #[test]
     fn a_literal_over_several_lines_keeps_the_count() {
-        assert_eq!(
-            lines_with_word("let a = \"\n\n\";\nunsafe {}", "unsafe"),
-            [4]
-        );
+        assert_eq!(lines_with_word("let a = \"\n\n\";\nunsafe {}", "unsafe"), [4]);
     }
 }

@@ -17,10 +17,7 @@ use crate::workspace::Workspace;
 type Check = fn(&Workspace) -> Result<()>;
 
 /// The repository's own rules.
-const RULES: [(&str, Check); 2] = [
-    ("file lengths", length::check),
-    ("unsafe code", unsafe_code::check),
-];
+const RULES: [(&str, Check); 2] = [("file lengths", length::check), ("unsafe code", unsafe_code::check)];
 
 /// Check formatting, lints, documentation and the repository's own rules.
 #[derive(ClapArgs)]
@@ -59,11 +56,7 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
 /// When a check complains; every check runs all the same.
 pub fn check(workspace: &Workspace, ebpf: bool) -> Result<()> {
     let mut checks = RULES.to_vec();
-    checks.extend([
-        ("formatting", format as Check),
-        ("clippy", clippy),
-        ("documentation", documentation),
-    ]);
+    checks.extend([("formatting", format as Check), ("clippy", clippy), ("documentation", documentation)]);
     if ebpf {
         checks.push(("warnings in the kernel programs", kernel_programs));
     }
@@ -86,29 +79,16 @@ fn run_all(workspace: &Workspace, checks: &[(&'static str, Check)]) -> Result<()
 }
 
 fn format(workspace: &Workspace) -> Result<()> {
-    run_command(workspace.cargo().args(["fmt", "--all", "--", "--check"]))
-        .map_err(|error| error.context("mend it with `cargo fmt --all`"))
+    run_command(workspace.cargo().args(["fmt", "--all", "--", "--check"])).map_err(|error| error.context("mend it with `cargo fmt --all`"))
 }
 
 /// Every target of every package; of sensor-ebpf only the library, as its binary needs a feature and another target.
 fn clippy(workspace: &Workspace) -> Result<()> {
-    run_command(workspace.cargo().args([
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--",
-        "--deny",
-        "warnings",
-    ]))
+    run_command(workspace.cargo().args(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))
 }
 
 fn documentation(workspace: &Workspace) -> Result<()> {
-    run_command(
-        workspace
-            .cargo()
-            .env("RUSTDOCFLAGS", "--deny warnings")
-            .args(["doc", "--workspace", "--no-deps", "--quiet"]),
-    )
+    run_command(workspace.cargo().env("RUSTDOCFLAGS", "--deny warnings").args(["doc", "--workspace", "--no-deps", "--quiet"]))
 }
 
 fn kernel_programs(workspace: &Workspace) -> Result<()> {
@@ -128,9 +108,5 @@ fn dependencies(workspace: &Workspace) -> Result<()> {
         return Ok(());
     }
     // Advisories come from a database on the network and change by themselves: not a reason for a lint to fail.
-    run_command(
-        workspace
-            .cargo()
-            .args(["deny", "check", "bans", "licenses", "sources"]),
-    )
+    run_command(workspace.cargo().args(["deny", "check", "bans", "licenses", "sources"]))
 }

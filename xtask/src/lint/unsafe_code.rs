@@ -7,12 +7,7 @@ use super::{lexer, sources};
 use crate::workspace::Workspace;
 
 /// Where `unsafe` may stand, as the beginning of a path.
-const ALLOWED: [&str; 4] = [
-    "sensor-ebpf/",
-    "sensor-user/src/bpf",
-    "sensor-user/src/respond",
-    "tests/",
-];
+const ALLOWED: [&str; 4] = ["sensor-ebpf/", "sensor-user/src/bpf", "sensor-user/src/respond", "tests/"];
 
 /// Looks for the keyword outside the allowed folders.
 ///
@@ -27,8 +22,7 @@ pub fn check(workspace: &Workspace) -> Result<()> {
             continue;
         }
         searched += 1;
-        let text =
-            fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
         for line in lexer::lines_with_word(&text, "unsafe") {
             complaints.push(format!("{name}:{line}"));
         }
@@ -37,11 +31,7 @@ pub fn check(workspace: &Workspace) -> Result<()> {
         println!("    {searched} files that must be safe are");
         return Ok(());
     }
-    bail!(
-        "`unsafe` may stand only in {} and in folders named tests; found in\n  {}",
-        ALLOWED.join(", "),
-        complaints.join("\n  ")
-    )
+    bail!("`unsafe` may stand only in {} and in folders named tests; found in\n  {}", ALLOWED.join(", "), complaints.join("\n  "))
 }
 
 fn is_allowed(path: &str) -> bool {

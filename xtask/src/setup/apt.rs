@@ -18,24 +18,17 @@ pub fn is_debian() -> bool {
 /// # Errors
 /// When we cannot become root, or apt-get fails.
 pub fn install(packages: &[&str]) -> Result<()> {
-    say(format!(
-        "installing Debian packages: {}",
-        packages.join(" ")
-    ));
-    run(apt_get()?.args(["update", "-qq"]))
-        .context("refreshing the package lists: is a Debian mirror reachable?")?;
-    let (known, unknown): (Vec<&str>, Vec<&str>) =
-        packages.iter().partition(|package| has_candidate(package));
+    say(format!("installing Debian packages: {}", packages.join(" ")));
+    run(apt_get()?.args(["update", "-qq"])).context("refreshing the package lists: is a Debian mirror reachable?")?;
+    let (known, unknown): (Vec<&str>, Vec<&str>) = packages.iter().partition(|package| has_candidate(package));
     if !unknown.is_empty() {
         println!("    this release does not have: {}", unknown.join(" "));
     }
     if known.is_empty() {
         return Ok(());
     }
-    run(apt_get()?
-        .args(["install", "--yes", "-qq", "--no-install-recommends"])
-        .args(&known))
-    .context("installing Debian packages; run `apt-get install` by hand to see what is wrong")
+    run(apt_get()?.args(["install", "--yes", "-qq", "--no-install-recommends"]).args(&known))
+        .context("installing Debian packages; run `apt-get install` by hand to see what is wrong")
 }
 
 fn apt_get() -> Result<Command> {

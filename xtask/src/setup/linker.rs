@@ -12,17 +12,13 @@ use crate::workspace::Workspace;
 pub fn install(workspace: &Workspace) -> Result<()> {
     if which("cargo-binstall").is_some() {
         let package = format!("bpf-linker@{BPF_LINKER_VERSION}");
-        let binstall = workspace
-            .command("cargo")
-            .args(["binstall", "--no-confirm", &package])
-            .status();
+        let binstall = workspace.command("cargo").args(["binstall", "--no-confirm", &package]).status();
         if binstall.is_ok_and(|status| status.success()) {
             return Ok(());
         }
         println!("    cargo binstall did not work, building it instead");
     }
-    let compiler = Compiler::find()
-        .context("bpf-linker is built for a compiler's LLVM, and the compiler is missing")?;
+    let compiler = Compiler::find().context("bpf-linker is built for a compiler's LLVM, and the compiler is missing")?;
     let llvm = compiler.llvm_major()?;
     let mut command = workspace.cargo();
     let prefix = PathBuf::from(format!("/usr/lib/llvm-{llvm}"));
@@ -32,14 +28,7 @@ pub fn install(workspace: &Workspace) -> Result<()> {
     command
         // Its own build folder would be thrown away; below ours a second try continues where the first stopped.
         .env("CARGO_TARGET_DIR", workspace.target.join("bpf-linker"))
-        .args([
-            "install",
-            "bpf-linker",
-            "--version",
-            BPF_LINKER_VERSION,
-            "--locked",
-            "--force",
-        ])
+        .args(["install", "bpf-linker", "--version", BPF_LINKER_VERSION, "--locked", "--force"])
         .args(["--no-default-features", "--features"])
         .arg(format!("llvm-{llvm}"));
     run(&mut command).with_context(|| {

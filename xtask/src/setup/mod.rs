@@ -101,9 +101,8 @@ fn install_peers(workspace: &Workspace) -> Result<()> {
         return Ok(());
     }
     say("real MCP clients and servers for the end-to-end tests");
-    run_command(&mut workspace.command(&script)).with_context(|| {
-        format!("installing the peers: {PEERS_SETUP} PART installs one of them by hand")
-    })
+    run_command(&mut workspace.command(&script))
+        .with_context(|| format!("installing the peers: {PEERS_SETUP} PART installs one of them by hand"))
 }
 
 fn missing_of(needs: &[Need]) -> Vec<&Need> {
@@ -111,10 +110,7 @@ fn missing_of(needs: &[Need]) -> Vec<&Need> {
 }
 
 fn install_packages(missing: &[&Need]) -> Result<()> {
-    let mut packages: Vec<&str> = missing
-        .iter()
-        .flat_map(|need| need.debian.iter().copied())
-        .collect();
+    let mut packages: Vec<&str> = missing.iter().flat_map(|need| need.debian.iter().copied()).collect();
     packages.sort_unstable();
     packages.dedup();
     if packages.is_empty() || !apt::is_debian() {
@@ -129,10 +125,7 @@ fn complain_about(missing: &[&Need]) -> Result<()> {
     }
     let mut message = String::from("set-up is not complete; please install by hand:");
     for need in missing {
-        message.push_str(&format!(
-            "\n  {} ({}): {}",
-            need.name, need.purpose, need.by_hand
-        ));
+        message.push_str(&format!("\n  {} ({}): {}", need.name, need.purpose, need.by_hand));
     }
     bail!(message)
 }
@@ -140,25 +133,16 @@ fn complain_about(missing: &[&Need]) -> Result<()> {
 /// The sensor's tests read tracepoint formats there; containers and small images often leave it unmounted.
 fn mount_tracefs() -> Result<()> {
     let folder = Path::new("/sys/kernel/tracing");
-    let mounts =
-        fs::read_to_string("/proc/mounts").context("reading /proc/mounts to look for tracefs")?;
-    let mounted = mounts
-        .lines()
-        .any(|line| line.split(' ').nth(2) == Some("tracefs"));
+    let mounts = fs::read_to_string("/proc/mounts").context("reading /proc/mounts to look for tracefs")?;
+    let mounted = mounts.lines().any(|line| line.split(' ').nth(2) == Some("tracefs"));
     if mounted || !folder.is_dir() {
         return Ok(());
     }
     if !can_be_root_unattended() {
-        println!(
-            "    tracefs is not mounted, and live tests will need it; as root: mount -t tracefs tracefs /sys/kernel/tracing"
-        );
+        println!("    tracefs is not mounted, and live tests will need it; as root: mount -t tracefs tracefs /sys/kernel/tracing");
         return Ok(());
     }
     say("mounting tracefs at /sys/kernel/tracing");
-    run_command(
-        as_root("mount", "mount tracefs")?
-            .args(["-t", "tracefs", "tracefs"])
-            .arg(folder),
-    )
-    .context("mounting tracefs: without it uprobes cannot be listed; inside a container, run it privileged")
+    run_command(as_root("mount", "mount tracefs")?.args(["-t", "tracefs", "tracefs"]).arg(folder))
+        .context("mounting tracefs: without it uprobes cannot be listed; inside a container, run it privileged")
 }

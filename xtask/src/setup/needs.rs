@@ -130,13 +130,7 @@ fn kernels_x86() -> Vec<Need> {
             name: "a static C library",
             purpose: "static guest programs",
             present: || {
-                [
-                    "/usr/lib/x86_64-linux-gnu/libc.a",
-                    "/usr/lib64/libc.a",
-                    "/usr/lib/libc.a",
-                ]
-                .iter()
-                .any(|path| Path::new(path).exists())
+                ["/usr/lib/x86_64-linux-gnu/libc.a", "/usr/lib64/libc.a", "/usr/lib/libc.a"].iter().any(|path| Path::new(path).exists())
             },
             debian: &["libc6-dev"],
             install: None,
@@ -174,10 +168,7 @@ fn kernels_arm() -> Vec<Need> {
         Need {
             name: "a Rust compiler with an arm64 library in reach",
             purpose: "compiles the arm64 sensor",
-            present: || {
-                Path::new(toolchain::DEBIAN_RUSTC).exists()
-                    || rust::has_target("aarch64-unknown-linux-gnu")
-            },
+            present: || Path::new(toolchain::DEBIAN_RUSTC).exists() || rust::has_target("aarch64-unknown-linux-gnu"),
             debian: &["rustc-web"],
             install: None,
             by_hand: "rustup target add aarch64-unknown-linux-gnu",

@@ -10,18 +10,7 @@ use crate::workspace::Workspace;
 
 /// Installs rustup's nightly with the standard library's source, to build `core` for BPF.
 pub fn install_nightly_with_source(workspace: &Workspace) -> Result<()> {
-    rustup(
-        workspace,
-        &[
-            "toolchain",
-            "install",
-            "nightly",
-            "--profile",
-            "minimal",
-            "--component",
-            "rust-src",
-        ],
-    )
+    rustup(workspace, &["toolchain", "install", "nightly", "--profile", "minimal", "--component", "rust-src"])
 }
 
 /// Installs rustup's copy of LLVM's tools.
@@ -51,17 +40,13 @@ fn component(workspace: &Workspace, rustup_name: &str, debian_package: &str) -> 
     } else if apt::is_debian() {
         apt::install(&[debian_package])
     } else {
-        bail!(
-            "there is neither rustup nor apt-get here: install {rustup_name} the way you installed Rust"
-        )
+        bail!("there is neither rustup nor apt-get here: install {rustup_name} the way you installed Rust")
     }
 }
 
 fn rustup(workspace: &Workspace, arguments: &[&str]) -> Result<()> {
     if which("rustup").is_none() {
-        bail!(
-            "there is no rustup here; install Rust with rustup, or get this part with your package manager"
-        );
+        bail!("there is no rustup here; install Rust with rustup, or get this part with your package manager");
     }
     run(workspace.command("rustup").args(arguments))
 }

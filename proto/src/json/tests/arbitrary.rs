@@ -6,8 +6,7 @@ use proptest::prelude::*;
 use prost_types::Timestamp;
 
 use crate::v1::{
-    Ancestor, BlindSpot, Container, Event, Gap, Loss, Message, Peer, Pod, Sensor, Session, SessionChange, ToolCall,
-    event, loss,
+    Ancestor, BlindSpot, Container, Event, Gap, Loss, Message, Peer, Pod, Sensor, Session, SessionChange, ToolCall, event, loss,
 };
 
 /// Text that is often empty, and often odd.
@@ -32,9 +31,7 @@ pub(super) fn json_text() -> BoxedStrategy<String> {
     let leaf = prop_oneof![
         Just("null".to_owned()),
         Just("true".to_owned()),
-        any::<f64>()
-            .prop_filter("JSON has no others", |value| value.is_finite())
-            .prop_map(|value| format!("{value:?}")),
+        any::<f64>().prop_filter("JSON has no others", |value| value.is_finite()).prop_map(|value| format!("{value:?}")),
         any::<i64>().prop_map(|value| value.to_string()),
         text().prop_map(|text| serde_json::to_string(&text).expect("a string can be written")),
     ];
@@ -44,9 +41,7 @@ pub(super) fn json_text() -> BoxedStrategy<String> {
             vec((text(), inner), 0..4).prop_map(|members| {
                 let members: Vec<_> = members
                     .into_iter()
-                    .map(|(key, value)| {
-                        format!("{}:{value}", serde_json::to_string(&key).expect("a string can be written"))
-                    })
+                    .map(|(key, value)| format!("{}:{value}", serde_json::to_string(&key).expect("a string can be written")))
                     .collect();
                 format!("{{{}}}", members.join(","))
             }),
@@ -94,8 +89,7 @@ pub(super) fn nearly_json() -> BoxedStrategy<String> {
 }
 
 fn time() -> impl Strategy<Value = Option<Timestamp>> {
-    of((-62_135_596_800_i64..=253_402_300_799, 0..1_000_000_000_i32)
-        .prop_map(|(seconds, nanos)| Timestamp { seconds, nanos }))
+    of((-62_135_596_800_i64..=253_402_300_799, 0..1_000_000_000_i32).prop_map(|(seconds, nanos)| Timestamp { seconds, nanos }))
 }
 
 /// A value of an enum, known or not.
@@ -104,10 +98,13 @@ fn number() -> impl Strategy<Value = i32> {
 }
 
 fn peer() -> impl Strategy<Value = Option<Peer>> {
-    let kernel =
-        (any::<u32>(), time(), text(), text(), vec(text(), 0..3), text(), of(any::<u32>()), text(), of(0..3_u32));
-    let ancestor = (any::<u32>(), time(), text(), vec(text(), 0..3))
-        .prop_map(|(pid, start_time, exe, command_line)| Ancestor { pid, start_time, exe, command_line });
+    let kernel = (any::<u32>(), time(), text(), text(), vec(text(), 0..3), text(), of(any::<u32>()), text(), of(0..3_u32));
+    let ancestor = (any::<u32>(), time(), text(), vec(text(), 0..3)).prop_map(|(pid, start_time, exe, command_line)| Ancestor {
+        pid,
+        start_time,
+        exe,
+        command_line,
+    });
     let container = of((text(), text()).prop_map(|(id, runtime)| Container { id, runtime }));
     let pod = of((text(), text(), text()).prop_map(|(uid, namespace, name)| Pod { uid, namespace, name }));
     let rest = (vec(ancestor, 0..3), container, pod, text(), text(), text(), text(), text());
@@ -139,19 +136,17 @@ fn peer() -> impl Strategy<Value = Option<Peer>> {
 fn session() -> impl Strategy<Value = Option<Session>> {
     let texts = (text(), text(), text(), text(), text());
     of((texts, number(), number(), number(), any::<bool>(), any::<bool>()).prop_map(
-        |((id, protocol_version, mcp_session_id, relay_of, tunnel), transport, framing, tls, late_attach, probe)| {
-            Session {
-                id,
-                transport,
-                framing,
-                tls,
-                protocol_version,
-                mcp_session_id,
-                late_attach,
-                relay_of,
-                probe,
-                tunnel,
-            }
+        |((id, protocol_version, mcp_session_id, relay_of, tunnel), transport, framing, tls, late_attach, probe)| Session {
+            id,
+            transport,
+            framing,
+            tls,
+            protocol_version,
+            mcp_session_id,
+            late_attach,
+            relay_of,
+            probe,
+            tunnel,
         },
     ))
 }
@@ -159,15 +154,7 @@ fn session() -> impl Strategy<Value = Option<Session>> {
 fn message(captured: BoxedStrategy<String>) -> impl Strategy<Value = Message> {
     let texts = (text(), text(), text(), text(), text(), text());
     (texts, number(), number(), any::<u64>(), captured, any::<bool>(), vec(number(), 0..4)).prop_map(
-        |(
-            (method, request_id, target, sha256, task_id, related_request_id),
-            direction,
-            r#type,
-            size_bytes,
-            body,
-            truncated,
-            marks,
-        )| {
+        |((method, request_id, target, sha256, task_id, related_request_id), direction, r#type, size_bytes, body, truncated, marks)| {
             Message {
                 direction,
                 r#type,
@@ -188,65 +175,51 @@ fn message(captured: BoxedStrategy<String>) -> impl Strategy<Value = Message> {
 
 /// Durations, of those that serde_json reads without rounding.
 fn double() -> impl Strategy<Value = f64> {
-    prop_oneof![
-        any::<i32>().prop_map(|value| f64::from(value) / 64.0),
-        Just(0.0),
-        Just(f64::INFINITY),
-        Just(f64::NEG_INFINITY)
-    ]
+    prop_oneof![any::<i32>().prop_map(|value| f64::from(value) / 64.0), Just(0.0), Just(f64::INFINITY), Just(f64::NEG_INFINITY)]
 }
 
 fn tool_call(captured: BoxedStrategy<String>) -> impl Strategy<Value = ToolCall> {
     let texts = (text(), text(), text(), text(), text());
     let captured = (captured.clone(), captured.clone(), captured);
     let numbers = (number(), of(double()), any::<u64>(), 0..3_u64, any::<u32>(), vec(number(), 0..4));
-    (texts, captured, numbers, any::<bool>(), any::<bool>()).prop_map(
-        |(texts, captured, numbers, is_error, truncated)| {
-            let (request_id, retry_of, tool, task_id, reason) = texts;
-            let (arguments, result, error) = captured;
-            let (state, duration_ms, request_bytes, response_bytes, progress_count, marks) = numbers;
-            ToolCall {
-                state,
-                request_id,
-                retry_of,
-                tool,
-                arguments,
-                result,
-                error,
-                is_error,
-                duration_ms,
-                request_bytes,
-                response_bytes,
-                truncated,
-                progress_count,
-                task_id,
-                reason,
-                marks,
-            }
-        },
-    )
+    (texts, captured, numbers, any::<bool>(), any::<bool>()).prop_map(|(texts, captured, numbers, is_error, truncated)| {
+        let (request_id, retry_of, tool, task_id, reason) = texts;
+        let (arguments, result, error) = captured;
+        let (state, duration_ms, request_bytes, response_bytes, progress_count, marks) = numbers;
+        ToolCall {
+            state,
+            request_id,
+            retry_of,
+            tool,
+            arguments,
+            result,
+            error,
+            is_error,
+            duration_ms,
+            request_bytes,
+            response_bytes,
+            truncated,
+            progress_count,
+            task_id,
+            reason,
+            marks,
+        }
+    })
 }
 
 fn sensor() -> impl Strategy<Value = Sensor> {
-    let count = (number(), number(), any::<u64>(), 0..2_u64).prop_map(|(place, reason, count, bytes)| loss::Count {
-        place,
-        reason,
-        count,
-        bytes,
-    });
+    let count =
+        (number(), number(), any::<u64>(), 0..2_u64).prop_map(|(place, reason, count, bytes)| loss::Count { place, reason, count, bytes });
     let loss = of(vec(count, 0..3).prop_map(|counts| Loss { counts }));
-    let blind_spot = (peer(), number(), text(), any::<u64>(), time())
-        .prop_map(|(process, reason, detail, bytes, since)| BlindSpot { process, reason, detail, bytes, since });
-    (number(), text(), text(), time(), loss, vec(blind_spot, 0..2)).prop_map(
-        |(state, detail, version, started, loss, blind_spots)| Sensor {
-            state,
-            detail,
-            version,
-            started,
-            loss,
-            blind_spots,
-        },
-    )
+    let blind_spot = (peer(), number(), text(), any::<u64>(), time()).prop_map(|(process, reason, detail, bytes, since)| BlindSpot {
+        process,
+        reason,
+        detail,
+        bytes,
+        since,
+    });
+    (number(), text(), text(), time(), loss, vec(blind_spot, 0..2))
+        .prop_map(|(state, detail, version, started, loss, blind_spots)| Sensor { state, detail, version, started, loss, blind_spots })
 }
 
 /// Any event whose captured fields come from `captured`.
@@ -255,21 +228,15 @@ pub(super) fn event(captured: BoxedStrategy<String>) -> impl Strategy<Value = Ev
         message(captured.clone()).prop_map(event::Body::Message),
         tool_call(captured).prop_map(event::Body::ToolCall),
         (number(), text()).prop_map(|(state, reason)| event::Body::SessionChange(SessionChange { state, reason })),
-        (number(), of(any::<u64>()), vec(number(), 0..3))
-            .prop_map(|(direction, bytes, reasons)| event::Body::Gap(Gap { direction, bytes, reasons })),
+        (number(), of(any::<u64>()), vec(number(), 0..3)).prop_map(|(direction, bytes, reasons)| event::Body::Gap(Gap {
+            direction,
+            bytes,
+            reasons
+        })),
         sensor().prop_map(event::Body::Sensor),
     ];
     (text(), time(), text(), any::<u64>(), session(), peer(), peer(), of(body)).prop_map(
-        |(id, time, node, sequence, session, client, server, body)| Event {
-            id,
-            time,
-            node,
-            sequence,
-            session,
-            client,
-            server,
-            body,
-        },
+        |(id, time, node, sequence, session, client, server, body)| Event { id, time, node, sequence, session, client, server, body },
     )
 }
 

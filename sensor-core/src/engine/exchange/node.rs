@@ -161,14 +161,7 @@ impl Exchange {
     }
 
     fn texts(&mut self) -> [&mut String; 6] {
-        [
-            &mut self.other_method,
-            &mut self.target,
-            &mut self.arguments,
-            &mut self.retry_of,
-            &mut self.task_id,
-            &mut self.task_status,
-        ]
+        [&mut self.other_method, &mut self.target, &mut self.arguments, &mut self.retry_of, &mut self.task_id, &mut self.task_status]
     }
 
     pub(super) fn measure(&mut self) -> usize {

@@ -62,13 +62,10 @@ fn errors_of_the_protocol_and_of_the_tool_are_told_apart() {
 fn progress_is_counted_by_its_token() {
     let (mut world, mut pair) = session();
     let with_token = |id: u32, token: &str| {
-        format!(
-            r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"t","_meta":{{"progressToken":{token}}}}}}}"#
-        )
+        format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"t","_meta":{{"progressToken":{token}}}}}}}"#)
     };
-    let progress = |token: &str| {
-        format!(r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":{token},"progress":1}}}}"#)
-    };
+    let progress =
+        |token: &str| format!(r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":{token},"progress":1}}}}"#);
     pair.ask(&mut world, &with_token(1, "7"));
     pair.ask(&mut world, &with_token(2, "\"7\""));
     pair.answer(&mut world, &progress("7"));
@@ -184,13 +181,15 @@ fn a_call_that_became_a_task_ends_with_the_tasks_result() {
         r#"{"jsonrpc":"2.0","id":6,"result":{"resultType":"complete","taskId":"b","status":"completed","result":{"content":[]}}}"#,
     );
     pair.answer(&mut world, r#"{"jsonrpc":"2.0","method":"notifications/tasks","params":{"taskId":"a","status":"completed","result":{"content":[{"type":"text","text":"A"}]}}}"#);
-    pair.answer(&mut world, r#"{"jsonrpc":"2.0","method":"notifications/tasks","params":{"taskId":"c","status":"failed","error":{"code":1,"message":"m"}}}"#);
+    pair.answer(
+        &mut world,
+        r#"{"jsonrpc":"2.0","method":"notifications/tasks","params":{"taskId":"c","status":"failed","error":{"code":1,"message":"m"}}}"#,
+    );
     pair.answer(&mut world, r#"{"jsonrpc":"2.0","method":"notifications/tasks","params":{"taskId":"d","status":"cancelled"}}"#);
     let recorder = outcome(world);
     assert_eq!(
         states(&recorder).split_off(10),
-        [("2", Completed), ("1", Completed), ("3", Failed), ("4", Cancelled), ("5", Abandoned)]
-            .map(|(id, state)| (id.to_owned(), state))
+        [("2", Completed), ("1", Completed), ("3", Failed), ("4", Cancelled), ("5", Abandoned)].map(|(id, state)| (id.to_owned(), state))
     );
 }
 

@@ -41,10 +41,7 @@ fn a_probing_sibling_is_told_as_such() {
     let mut world = World::default();
     let mut probe = Pair::on_two_sockets(&mut world);
     probe.ask(&mut world, r#"{"method":"server/discover","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}},"jsonrpc":"2.0","id":"server-discover-probe-1"}"#);
-    probe.answer(
-        &mut world,
-        r#"{"jsonrpc":"2.0","id":"server-discover-probe-1","error":{"code":-32601,"message":"Method not found"}}"#,
-    );
+    probe.answer(&mut world, r#"{"jsonrpc":"2.0","id":"server-discover-probe-1","error":{"code":-32601,"message":"Method not found"}}"#);
     world.exit(probe.server);
     let mut real = Pair { client: probe.client, ..Pair::on_two_sockets(&mut world) };
     world.tick(100_000_000);

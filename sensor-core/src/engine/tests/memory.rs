@@ -86,10 +86,7 @@ fn when_memory_is_short_the_oldest_call_is_given_up_and_said_so() {
     let given_up: Vec<_> = run.recorder.calls().filter(|(_, call)| call.state == CallState::Abandoned).collect();
     assert_eq!(given_up.len() as u64, counters.calls_given_up);
     assert!(
-        given_up
-            .iter()
-            .enumerate()
-            .all(|(at, (_, call))| call.reason == "given up for memory" && call.request_id == (at + 1).to_string())
+        given_up.iter().enumerate().all(|(at, (_, call))| call.reason == "given up for memory" && call.request_id == (at + 1).to_string())
     );
     // The newest are still paired, and the session lives.
     pair.answer(&mut world, &result(20_000, "x"));

@@ -80,8 +80,7 @@ fn f22_elements_of_a_batch_are_messages_of_their_own() {
     assert_eq!(messages[0].size, one.len() as u64);
     assert_eq!(messages[1].sha256.as_slice(), ring::digest::digest(&ring::digest::SHA256, two.as_bytes()).as_ref());
     assert!(messages.iter().all(|message| message.marks.contains(Marks::BATCH)));
-    let ends: Vec<_> =
-        recorder.calls().filter(|(_, call)| !call.result.is_empty()).map(|(_, call)| call.arguments.as_str()).collect();
+    let ends: Vec<_> = recorder.calls().filter(|(_, call)| !call.result.is_empty()).map(|(_, call)| call.arguments.as_str()).collect();
     assert_eq!(ends, [r#"{"text":"b"}"#, r#"{"text":"a"}"#]);
 }
 
@@ -185,10 +184,7 @@ fn requests_of_the_server_pair_the_other_way_round() {
     let (mut world, mut pair) = session();
     pair.ask(&mut world, &call(1, "x"));
     pair.answer(&mut world, r#"{"jsonrpc":"2.0","id":1,"method":"sampling/createMessage","params":{"messages":[],"maxTokens":5}}"#);
-    pair.ask(
-        &mut world,
-        r#"{"jsonrpc":"2.0","id":1,"result":{"role":"assistant","model":"m","content":{"type":"text","text":"t"}}}"#,
-    );
+    pair.ask(&mut world, r#"{"jsonrpc":"2.0","id":1,"result":{"role":"assistant","model":"m","content":{"type":"text","text":"t"}}}"#);
     pair.answer(&mut world, &result(1, "x"));
     let recorder = outcome(world);
     assert_eq!(methods(&recorder).split_off(3), ["tools/call", "<sampling/createMessage", "sampling/createMessage", "<tools/call"]);
@@ -236,10 +232,7 @@ fn a_uri_is_given_out_redacted_and_a_tools_name_as_it_is() {
     let mut world = World::default();
     let mut pair = Pair::on_pipes(&mut world);
     let token = format!("ghp_{}", "a1B2".repeat(9));
-    pair.ask(
-        &mut world,
-        &format!(r#"{{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{{"uri":"https:\/\/x\/?t={token}"}}}}"#),
-    );
+    pair.ask(&mut world, &format!(r#"{{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{{"uri":"https:\/\/x\/?t={token}"}}}}"#));
     pair.ask(&mut world, &call(2, &token));
     let mut engine = Engine::new(Config::default());
     let mut recorder = Recorder::default();

@@ -59,11 +59,7 @@ impl Run {
         world.finish();
         world.run(&mut self.engine, &mut self.recorder);
         let counters = check(&self.engine);
-        assert_eq!(
-            (counters.streams, counters.sessions, counters.calls_open, counters.messages_waiting),
-            (0, 0, 0, 0),
-            "{counters:?}"
-        );
+        assert_eq!((counters.streams, counters.sessions, counters.calls_open, counters.messages_waiting), (0, 0, 0, 0), "{counters:?}");
         (self.recorder, counters)
     }
 }

@@ -138,8 +138,7 @@ impl Modelled {
         let count = if whole { waiting.len() } else { 1 + choices.below(waiting.len()) };
         let bytes: Vec<u8> = waiting.drain(..count).collect();
         let Pair { client, server, .. } = self.pair;
-        let (line, writer, reader) =
-            if side == 0 { (&mut self.pair.to, client, server) } else { (&mut self.pair.from, server, client) };
+        let (line, writer, reader) = if side == 0 { (&mut self.pair.to, client, server) } else { (&mut self.pair.from, server, client) };
         world.write(line, writer, &bytes);
         if choices.one_in(4) {
             let Some(Input::Chunk { time, stream, epoch, offset, bytes, .. }) = world.inputs.last().cloned() else { return };
@@ -226,12 +225,7 @@ fn holds(recorder: &Recorder, sessions: &[Modelled]) {
                 .filter_map(|event| match &event.what {
                     What::Message(message) if message.direction == direction => {
                         assert_eq!(Marks(message.marks.0 & !Marks::BATCH.0), Marks::default());
-                        Some(Expected {
-                            direction,
-                            method: message.method.clone(),
-                            id: message.request_id.clone(),
-                            size: message.size,
-                        })
+                        Some(Expected { direction, method: message.method.clone(), id: message.request_id.clone(), size: message.size })
                     }
                     _ => None,
                 })

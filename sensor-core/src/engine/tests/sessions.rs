@@ -69,8 +69,7 @@ fn f35_twenty_sessions_of_one_client_with_the_same_ids_keep_apart() {
         assert_eq!(by_session(&recorder).len(), 20);
         for (number, pair) in pairs.iter().enumerate() {
             let text = number.to_string();
-            let ended =
-                recorder.calls().filter(|(_, call)| !call.result.is_empty() && call.arguments.contains(&format!("\"{text}\"")));
+            let ended = recorder.calls().filter(|(_, call)| !call.result.is_empty() && call.arguments.contains(&format!("\"{text}\"")));
             let ended: Vec<_> = ended.collect();
             assert_eq!(ended.len(), 1);
             assert!(ended[0].1.result.contains(&format!("\"{text}\"")));
@@ -121,12 +120,10 @@ fn f37_a_socket_handed_to_a_worker_names_the_worker_from_then_on() {
     pair.call(&mut world, 2, "y");
     let recorder = outcome(world);
     assert_eq!(by_session(&recorder).len(), 1);
-    let answers = recorder
-        .messages()
-        .filter(|(_, message)| message.method == "tools/call" && message.direction == MessageDirection::ServerToClient);
+    let answers =
+        recorder.messages().filter(|(_, message)| message.method == "tools/call" && message.direction == MessageDirection::ServerToClient);
     assert!(answers.map(|(event, _)| event.server).eq([Some(pair.server); 2]));
-    let updated =
-        recorder.sessions().filter(|(event, state)| *state == SessionState::Updated && event.session.server == Some(pair.server));
+    let updated = recorder.sessions().filter(|(event, state)| *state == SessionState::Updated && event.session.server == Some(pair.server));
     assert_eq!(updated.count(), 1);
 }
 
@@ -289,12 +286,9 @@ fn a_client_that_fakes_answers_in_its_own_stream_is_found_by_its_servers_answers
 
 #[test]
 fn a_server_may_print_for_long_before_it_answers() {
-    for (make, read_first) in [
-        (Pair::on_pipes as fn(&mut World) -> Pair, true),
-        (Pair::on_pipes, false),
-        (Pair::on_socket, true),
-        (Pair::on_two_sockets, false),
-    ] {
+    for (make, read_first) in
+        [(Pair::on_pipes as fn(&mut World) -> Pair, true), (Pair::on_pipes, false), (Pair::on_socket, true), (Pair::on_two_sockets, false)]
+    {
         let mut world = World::default();
         let mut pair = make(&mut world);
         if read_first {

@@ -8,15 +8,10 @@ fn mcp_inside_acp_is_a_session_of_its_own() {
     let mut world = World::default();
     let mut editor = Pair::on_pipes(&mut world);
     let agent = editor.server;
-    editor.ask(
-        &mut world,
-        r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":1,"clientCapabilities":{}}}"#,
-    );
+    editor.ask(&mut world, r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":1,"clientCapabilities":{}}}"#);
     editor.answer(&mut world, r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":1,"agentCapabilities":{}}}"#);
-    editor.ask(
-        &mut world,
-        r#"{"jsonrpc":"2.0","id":1,"method":"session/new","params":{"cwd":"/","mcpServers":[{"type":"acp","id":"m"}]}}"#,
-    );
+    editor
+        .ask(&mut world, r#"{"jsonrpc":"2.0","id":1,"method":"session/new","params":{"cwd":"/","mcpServers":[{"type":"acp","id":"m"}]}}"#);
     // The agent is the client of the editor's server.
     editor.answer(&mut world, r#"{"jsonrpc":"2.0","id":0,"method":"mcp/connect","params":{"acpId":"m"}}"#);
     editor.ask(&mut world, r#"{"jsonrpc":"2.0","id":0,"result":{"connectionId":"c-1"}}"#);

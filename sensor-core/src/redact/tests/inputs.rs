@@ -17,12 +17,9 @@ pub(super) fn quoted(text: &str, choices: &[u8]) -> String {
             0 | 1 => units.for_each(|unit| out.push_str(&format!("\\u{unit:04x}"))),
             2 => units.for_each(|unit| out.push_str(&format!("\\u{unit:04X}"))),
             3 if character == '/' => out.push_str("\\/"),
-            _ => out.push_str(
-                json_string(&character.to_string())
-                    .strip_prefix('"')
-                    .and_then(|rest| rest.strip_suffix('"'))
-                    .expect("quotes"),
-            ),
+            _ => {
+                out.push_str(json_string(&character.to_string()).strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).expect("quotes"))
+            }
         }
     }
     out.push('"');
@@ -36,8 +33,7 @@ pub(super) fn escapes() -> impl Strategy<Value = Vec<u8>> {
 
 pub(super) fn body(class: Class, least: usize) -> BoxedStrategy<String> {
     let length = least..least + 20;
-    let characters: Vec<char> =
-        (0..128_u8).filter(|byte| class.has(*byte)).map(char::from).filter(|c| !"./=~%+".contains(*c)).collect();
+    let characters: Vec<char> = (0..128_u8).filter(|byte| class.has(*byte)).map(char::from).filter(|c| !"./=~%+".contains(*c)).collect();
     vec(prop::sample::select(characters), length).prop_map(String::from_iter).boxed()
 }
 
@@ -92,11 +88,10 @@ pub(super) fn secret() -> BoxedStrategy<(String, String)> {
         "headers[\"NAME\"] = \"@@\"",
         "NAME%3D@@",
     ];
-    let given =
-        (prop::sample::select(names), prop::sample::select(patterns), word()).prop_map(|(name, pattern, word)| {
-            let word = if name == "Set-Cookie" { format!("a={word}") } else { word };
-            (pattern.replace("NAME", name).replace("@@", &word), word)
-        });
+    let given = (prop::sample::select(names), prop::sample::select(patterns), word()).prop_map(|(name, pattern, word)| {
+        let word = if name == "Set-Cookie" { format!("a={word}") } else { word };
+        (pattern.replace("NAME", name).replace("@@", &word), word)
+    });
     let fixed = vec![
         "Authorization: Basic @@",
         "authorization: Bearer @@",
@@ -212,10 +207,10 @@ pub(super) fn busy_json(between: &'static str) -> BoxedStrategy<String> {
         "ssn",
         "--password",
     ]);
-    let text =
-        (vec(words.clone(), 0..5), escapes()).prop_map(move |(words, escapes)| quoted(&words.join(between), &escapes));
+    let text = (vec(words.clone(), 0..5), escapes()).prop_map(move |(words, escapes)| quoted(&words.join(between), &escapes));
     let key = (words, escapes()).prop_map(|(word, escapes)| quoted(word, &escapes)).boxed();
-    let leaf = prop_oneof![1 => Just("null".to_owned()), 1 => Just("true".to_owned()), 2 => any::<u32>().prop_map(|n| n.to_string()), 6 => text];
+    let leaf =
+        prop_oneof![1 => Just("null".to_owned()), 1 => Just("true".to_owned()), 2 => any::<u32>().prop_map(|n| n.to_string()), 6 => text];
     leaf.prop_recursive(5, 40, 5, move |inner| {
         prop_oneof![
             1 => vec(inner.clone(), 0..5).prop_map(|elements| format!("[{}]", elements.join(", "))),
@@ -260,7 +255,6 @@ pub(super) fn lax_json() -> impl Strategy<Value = Vec<u8>> {
     ];
     let soup = vec(prop::sample::select(pieces), 0..12).prop_map(|pieces| pieces.concat());
     let string = vec(any::<u8>(), 0..40).prop_map(|bytes| [b"[\"", bytes.as_slice(), b"\"]"].concat());
-    let deep =
-        (0..2000_usize).prop_map(|depth| ["[".repeat(depth), "1".to_owned(), "]".repeat(depth)].concat().into_bytes());
+    let deep = (0..2000_usize).prop_map(|depth| ["[".repeat(depth), "1".to_owned(), "]".repeat(depth)].concat().into_bytes());
     prop_oneof![soup, string, deep]
 }

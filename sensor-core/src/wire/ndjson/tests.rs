@@ -136,9 +136,7 @@ fn invalid_utf8_and_lax_json_are_values() {
 
 #[test]
 fn what_no_server_executes_is_noise() {
-    for noise in
-        ["{'debug': 1}", "INFO done", "42", "\"text\"", "null", "[2026-01-01] INFO", "{\"a\":1,}", "[NaN]", "}"]
-    {
+    for noise in ["{'debug': 1}", "INFO done", "42", "\"text\"", "null", "[2026-01-01] INFO", "{\"a\":1,}", "[NaN]", "}"] {
         assert_eq!(frames(format!("{noise}\n{CALL}\n")), [format!("noise {}", noise.len()), "CALL".into()]);
     }
     assert_eq!(frames(format!("INFO {CALL}\n{CALL}\n")), [format!("noise {}", 5 + CALL.len()), "CALL".into()]);
@@ -182,10 +180,7 @@ fn f5_f44_nothing_poisons_what_follows() {
 
 #[test]
 fn f6_text_behind_a_message_is_noise_of_its_own() {
-    assert_eq!(
-        frames(format!("{CALL}\nINFO done\n{RESULT} INFO\n{CALL}\n")),
-        ["CALL", "noise 9", "RESULT", "noise 4", "CALL"]
-    );
+    assert_eq!(frames(format!("{CALL}\nINFO done\n{RESULT} INFO\n{CALL}\n")), ["CALL", "noise 9", "RESULT", "noise 4", "CALL"]);
 }
 
 #[test]
@@ -226,8 +221,7 @@ fn a_line_within_a_given_up_candidate_is_found() {
     }
     stream.push(format!("{CALL}\n{CALL}\n"));
     let rest = 2 + 300 - 3 * 100;
-    let expected =
-        ["gap 100 32", "gap 100 32", "gap 100 32", "CALL ambiguous", &format!("gap {} 32", rest + 1), "CALL"];
+    let expected = ["gap 100 32", "gap 100 32", "gap 100 32", "CALL ambiguous", &format!("gap {} 32", rest + 1), "CALL"];
     assert_eq!(stream.finish(), expected);
     assert!(stream.framing.buffered() <= 4096);
 }
@@ -241,10 +235,7 @@ fn a_value_over_the_limit_is_given_up_and_its_end_found() {
             stream.push(piece);
             assert!(stream.framing.buffered() <= 100 + 256, "{}", stream.framing.buffered());
         }
-        assert_eq!(
-            stream.finish(),
-            ["gap 100 32", "gap 100 32", "gap 63 32", "CALL shared", "gap 100 32", "gap 100 32", "gap 63 32"],
-        );
+        assert_eq!(stream.finish(), ["gap 100 32", "gap 100 32", "gap 63 32", "CALL shared", "gap 100 32", "gap 100 32", "gap 63 32"],);
     }
     // One byte within the limit.
     let fits = format!(r#"{{"method":"{}"}}"#, "x".repeat(100 - 13));
@@ -274,8 +265,7 @@ fn a_gap_loses_what_it_touches() {
     let half = CALL.len() / 2;
     let (head, tail) = CALL.split_at(half);
     // In the middle of a message: its head, the gap, its tail.
-    let seen =
-        Stream::new().push(format!("{RESULT}\n{head}")).gap(Some(7)).push(format!("{tail}\n{RESULT}\n")).finish();
+    let seen = Stream::new().push(format!("{RESULT}\n{head}")).gap(Some(7)).push(format!("{tail}\n{RESULT}\n")).finish();
     let tail_bytes = format!("gap {} 1", tail.len());
     assert_eq!(seen, ["RESULT", &format!("gap {} 1", half + 7), &tail_bytes, "RESULT"]);
     // Between two messages: what follows might be the rest of something.

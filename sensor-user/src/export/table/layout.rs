@@ -84,7 +84,8 @@ impl Layout {
             ];
             return self.joined(cells);
         }
-        let cells = [own("UTC").fill(self.time), own("CLIENT → SERVER").fill(self.peers), own("TOOL arguments → RESULT").fill(self.tool), took];
+        let cells =
+            [own("UTC").fill(self.time), own("CLIENT → SERVER").fill(self.peers), own("TOOL arguments → RESULT").fill(self.tool), took];
         self.joined(cells)
     }
 

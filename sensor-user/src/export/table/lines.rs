@@ -10,11 +10,11 @@ use mcp_sensor_proto::v1::tool_call::State as CallState;
 use mcp_sensor_proto::v1::{Event, Gap, Message, Sensor, SessionChange, ToolCall};
 use prost_types::Timestamp;
 
+use super::excerpt;
 use super::gaps::Sum;
 use super::layout::Row;
 use super::peers::Peers;
 use super::running::Call;
-use super::excerpt;
 use crate::export::style::{Line, Style};
 use crate::export::units::Moment;
 use crate::export::{summary, units, words};
@@ -103,11 +103,7 @@ pub(super) fn message(event: &Event, message: &Message) -> impl FnOnce(Moment) -
     };
     let mut tool = name(if message.method.is_empty() { "?" } else { &message.method }, style);
     tool.push_own(style.dimmed(), kind);
-    let said = if message.body.is_empty() {
-        name(&message.target, style)
-    } else {
-        captured(&excerpt::body(&message.body, BUDGET), style)
-    };
+    let said = if message.body.is_empty() { name(&message.target, style) } else { captured(&excerpt::body(&message.body, BUDGET), style) };
     let (arguments, result) = if kind.is_empty() { (said, Line::default()) } else { (Line::default(), said) };
     let peers = Peers::of(event, arrow, style);
     let took = Line::own(style.dimmed(), &units::bytes(message.size_bytes));
@@ -185,11 +181,7 @@ impl SensorLines {
         }
         for count in sensor.loss.iter().flat_map(|loss| &loss.counts) {
             let before = self.loss.insert((count.place, count.reason), *count).unwrap_or_default();
-            let news = Count {
-                count: count.count.saturating_sub(before.count),
-                bytes: count.bytes.saturating_sub(before.bytes),
-                ..*count
-            };
+            let news = Count { count: count.count.saturating_sub(before.count), bytes: count.bytes.saturating_sub(before.bytes), ..*count };
             if news.count > 0 || news.bytes > 0 {
                 lines.push((true, Line::own(Style::WARNING, &summary::loss(&news))));
             }

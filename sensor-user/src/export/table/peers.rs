@@ -138,7 +138,8 @@ fn are_alike(said: &str, own: &str) -> bool {
     if said.contains(is_unsafe) {
         return false;
     }
-    let letters = |text: &str| text.chars().filter(|character| character.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>();
+    let letters =
+        |text: &str| text.chars().filter(|character| character.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>();
     let (said, own) = (letters(said), letters(own));
     // Short names are in many others.
     said == own || (own.len() >= 4 && said.contains(&own)) || (said.len() >= 4 && own.contains(&said))

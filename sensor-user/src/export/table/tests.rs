@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use mcp_sensor_proto::v1::{
-    BlindSpot, Container, Event, Gap, Loss, Message, Peer, Sensor, Session, SessionChange, ToolCall, blind_spot, loss, message,
-    sensor, session, session_change, tool_call,
+    BlindSpot, Container, Event, Gap, Loss, Message, Peer, Sensor, Session, SessionChange, ToolCall, blind_spot, loss, message, sensor,
+    session, session_change, tool_call,
 };
 use proptest::prelude::*;
 use prost_types::Timestamp;
@@ -128,12 +128,7 @@ fn text(said: &str) -> String {
 }
 
 fn sensor(state: sensor::State, lost: u64, blind_spots: Vec<BlindSpot>) -> Step {
-    let count = loss::Count {
-        place: loss::Place::Kernel.into(),
-        reason: loss::Reason::RingFull.into(),
-        count: lost,
-        bytes: lost * 1000,
-    };
+    let count = loss::Count { place: loss::Place::Kernel.into(), reason: loss::Reason::RingFull.into(), count: lost, bytes: lost * 1000 };
     let loss = Some(Loss { counts: vec![count] });
     let told = Sensor { state: state.into(), loss, blind_spots, version: "0.1.0".to_owned(), ..Sensor::default() };
     let time = Some(Timestamp { seconds: START / SECOND + 30, nanos: 0 });
@@ -154,9 +149,8 @@ fn message(method: &str, kind: message::Type, direction: message::Direction, bod
 
 /// A small day in which everything happens once.
 fn day() -> Vec<Step> {
-    let change = |state: session_change::State, reason: &str| {
-        Body::SessionChange(SessionChange { state: state.into(), reason: reason.to_owned() })
-    };
+    let change =
+        |state: session_change::State, reason: &str| Body::SessionChange(SessionChange { state: state.into(), reason: reason.to_owned() });
     let gap = |bytes| {
         Body::Gap(Gap {
             direction: message::Direction::ServerToClient.into(),
@@ -180,21 +174,43 @@ fn day() -> Vec<Step> {
         sensor(sensor::State::Ready, 0, Vec::new()),
         event(MILLISECOND, everything(), change(session_change::State::Opened, "")),
         event(2 * MILLISECOND, everything(), message("tools/list", message::Type::Request, to_server, r#"{"method":"tools/list"}"#)),
-        event(3 * MILLISECOND, everything(), message("tools/list", message::Type::Response, to_client, r#"{"result":{"tools":[{"name":"echo"}]}}"#)),
+        event(
+            3 * MILLISECOND,
+            everything(),
+            message("tools/list", message::Type::Response, to_client, r#"{"result":{"tools":[{"name":"echo"}]}}"#),
+        ),
         event(123 * MILLISECOND, everything(), Body::ToolCall(call("1", "echo", r#"{"message":"hi"}"#))),
         event(135 * MILLISECOND, everything(), Body::ToolCall(answered("1", "echo", r#"{"message":"hi"}"#, &text("Echo: hi"), 12.3))),
         event(
             400 * MILLISECOND,
             everything(),
-            Body::ToolCall(answered("2", "get-structured-content", r#"{"location":"東京都千代田区","days":[1,2,3]}"#, r#"{"content":[],"structuredContent":{"temperature":22.5,"conditions":"晴れ"}}"#, 0.42)),
+            Body::ToolCall(answered(
+                "2",
+                "get-structured-content",
+                r#"{"location":"東京都千代田区","days":[1,2,3]}"#,
+                r#"{"content":[],"structuredContent":{"temperature":22.5,"conditions":"晴れ"}}"#,
+                0.42,
+            )),
         ),
         event(500 * MILLISECOND, liar(), change(session_change::State::Opened, "")),
-        event(600 * MILLISECOND, liar(), Body::ToolCall(answered("7", "read\u{202e}\u{1b}[1A", hostile_arguments, &hostile_result, 1_234.0))),
-        event(610 * MILLISECOND, liar(), message("evil", message::Type::Notification, to_client, r#"{"method":"evil","params":{"x":"\u001bc"}}"#)),
+        event(
+            600 * MILLISECOND,
+            liar(),
+            Body::ToolCall(answered("7", "read\u{202e}\u{1b}[1A", hostile_arguments, &hostile_result, 1_234.0)),
+        ),
+        event(
+            610 * MILLISECOND,
+            liar(),
+            message("evil", message::Type::Notification, to_client, r#"{"method":"evil","params":{"x":"\u001bc"}}"#),
+        ),
         event(
             700 * MILLISECOND,
             liar(),
-            Body::ToolCall(ToolCall { is_error: true, marks: vec![message::Mark::Ambiguous.into(), message::Mark::EscapedName.into()], ..answered("8", "rm", "{}", &text("no such file"), 3.0) }),
+            Body::ToolCall(ToolCall {
+                is_error: true,
+                marks: vec![message::Mark::Ambiguous.into(), message::Mark::EscapedName.into()],
+                ..answered("8", "rm", "{}", &text("no such file"), 3.0)
+            }),
         ),
         event(
             800 * MILLISECOND,
@@ -217,14 +233,22 @@ fn day() -> Vec<Step> {
         event(
             12 * SECOND,
             everything(),
-            Body::ToolCall(ToolCall { state: tool_call::State::Cancelled.into(), duration_ms: Some(11_000.0), ..call("6", "sampling", r#"{"prompt":"why"}"#) }),
+            Body::ToolCall(ToolCall {
+                state: tool_call::State::Cancelled.into(),
+                duration_ms: Some(11_000.0),
+                ..call("6", "sampling", r#"{"prompt":"why"}"#)
+            }),
         ),
         sensor(sensor::State::Degraded, 12, vec![blind]),
         sensor(sensor::State::Ready, 15, Vec::new()),
         event(
             40 * SECOND,
             liar(),
-            Body::ToolCall(ToolCall { state: tool_call::State::Abandoned.into(), reason: "the server exited".to_owned(), ..call("9", "rm", "{}") }),
+            Body::ToolCall(ToolCall {
+                state: tool_call::State::Abandoned.into(),
+                reason: "the server exited".to_owned(),
+                ..call("9", "rm", "{}")
+            }),
         ),
         event(40 * SECOND, liar(), change(session_change::State::Closed, "server exited")),
         event(36_000 * SECOND, everything(), Body::ToolCall(answered("10", "echo", "{}", &text("next day"), 1.0))),
@@ -253,7 +277,8 @@ fn a_call_is_told_while_it_runs_and_ever_more_seldom() {
     let begin = event(0, everything(), Body::ToolCall(call("1", "slow", "{}")));
     let steps: Vec<Step> = std::iter::once(begin).chain((1..=300).map(|second| Step::Tick(second * SECOND))).collect();
     let shown = run(&steps, 120, Styles::PLAIN, false);
-    let ages: Vec<&str> = shown.lines().filter(|line| line.contains("…running")).filter_map(|line| line.split("  ").last()).map(str::trim).collect();
+    let ages: Vec<&str> =
+        shown.lines().filter(|line| line.contains("…running")).filter_map(|line| line.split("  ").last()).map(str::trim).collect();
     assert_eq!(ages, ["2.00 s", "10.0 s", "50.0 s", "4m10s"]);
     assert!(shown.lines().last().unwrap().contains("no answer yet"));
 }

@@ -286,8 +286,7 @@ fn costs() {
     let mut identities = live_identities();
     measure("scan", 1, &mut |_| println!("{} processes", identities.scan().unwrap()));
     let process = |number: u32| id(100_000 + number, 50 * SECOND + u64::from(number) * 1_000_000);
-    let records: Vec<_> =
-        (0..1000).map(|number| exec(process(number), AGENT, "/usr/bin/node", "node\0a.js\0")).collect();
+    let records: Vec<_> = (0..1000).map(|number| exec(process(number), AGENT, "/usr/bin/node", "node\0a.js\0")).collect();
     measure("fork", 1000, &mut |number| identities.fork(&fork(process(number), AGENT)));
     measure("exec", 1000, &mut |number| identities.exec(&records[number as usize]));
     measure("first get", 1000, &mut |number| drop(identities.get(process(number))));

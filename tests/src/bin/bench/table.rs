@@ -15,12 +15,7 @@ pub struct Row {
 impl Row {
     /// A ratio that is to stay at or below a bound.
     pub fn ratio(what: impl Into<String>, ratio: f64, bound: f64) -> Self {
-        Self {
-            what: what.into(),
-            measured: format!("{ratio:.2} x"),
-            to_hold: format!("≤ {bound} x"),
-            held: Some(ratio <= bound),
-        }
+        Self { what: what.into(), measured: format!("{ratio:.2} x"), to_hold: format!("≤ {bound} x"), held: Some(ratio <= bound) }
     }
 
     /// A figure without a bound.

@@ -134,7 +134,8 @@ pub fn run(options: &Options) -> Result<()> {
         let lanes: Vec<_> = (0..options.parallel.max(1))
             .map(|lane| {
                 let session = &session;
-                scope.spawn(move || (0..options.sessions).try_for_each(|number| run_session(options, &format!("{session}.{lane}.{number}"))))
+                scope
+                    .spawn(move || (0..options.sessions).try_for_each(|number| run_session(options, &format!("{session}.{lane}.{number}"))))
             })
             .collect();
         lanes.into_iter().try_for_each(|lane| lane.join().map_err(|_| anyhow::anyhow!("a session panicked"))?)
@@ -252,7 +253,12 @@ impl Client<'_> {
         self.calls(plan, child)?;
         if !self.options.shape.is_executed() || self.options.cut {
             // The session goes on behind what nobody executes.
-            let call = Call::new(Shape::Lf.id(self.next), "tools/call", json!({"name": "echo", "arguments": {"text": "behind"}}), plan::Expect::Text("behind".to_owned()));
+            let call = Call::new(
+                Shape::Lf.id(self.next),
+                "tools/call",
+                json!({"name": "echo", "arguments": {"text": "behind"}}),
+                plan::Expect::Text("behind".to_owned()),
+            );
             self.next += 1;
             self.link.exchange(0, Shape::Lf, &[call], 1)?;
         }

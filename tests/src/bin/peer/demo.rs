@@ -84,7 +84,10 @@ fn ask(options: &Options, input: File, mut output: File) -> Result<()> {
         }
     };
     let deadline = options.seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
-    request("initialize", &json!({"protocolVersion": REVISION, "capabilities": {}, "clientInfo": {"name": "demo-assistant", "version": "1.0.0"}}))?;
+    request(
+        "initialize",
+        &json!({"protocolVersion": REVISION, "capabilities": {}, "clientInfo": {"name": "demo-assistant", "version": "1.0.0"}}),
+    )?;
     request("tools/list", &json!({}))?;
     for (tool, arguments) in calls().into_iter().cycle() {
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
@@ -107,8 +110,10 @@ fn serve(input: File, mut output: File) -> Result<()> {
             ),
             "tools/list" => {
                 let names = ["read_file", "search_issues", "run_query", "deploy", "fetch", "slow_build", "send_mail"];
-                let tools: Vec<Value> =
-                    names.iter().map(|name| json!({"name": name, "description": format!("Demo: {name}."), "inputSchema": {"type": "object"}})).collect();
+                let tools: Vec<Value> = names
+                    .iter()
+                    .map(|name| json!({"name": name, "description": format!("Demo: {name}."), "inputSchema": {"type": "object"}}))
+                    .collect();
                 rpc::result(id, &json!({"tools": tools}))
             }
             "tools/call" => call(id, &message, &mut output)?,

@@ -231,7 +231,9 @@ mod tests {
 
     #[test]
     fn a_stream_cut_anywhere_gives_the_same_items() {
-        let text = format!("{PING}\r{PING}\n\u{feff}{PING} {PING}\n[{PING}, {PING}]\n{{'debug': 1}}\nINFO\n[1, 2\n{{\n \"jsonrpc\":\"2.0\",\"id\":1,\n\"method\":\"ping\"}}\n{PING}");
+        let text = format!(
+            "{PING}\r{PING}\n\u{feff}{PING} {PING}\n[{PING}, {PING}]\n{{'debug': 1}}\nINFO\n[1, 2\n{{\n \"jsonrpc\":\"2.0\",\"id\":1,\n\"method\":\"ping\"}}\n{PING}"
+        );
         let whole = items(&text, text.len());
         assert_eq!(whole, ["M40", "M40", "M40", "M40", "M40", "M40", "N12", "N4", "N5", "M43", "M40"]);
         for cut in 1..text.len() {

@@ -263,9 +263,7 @@ impl Server {
 }
 
 fn tools() -> Value {
-    let tool = |name: &str, description: &str, properties: Value| {
-        json!({"name": name, "description": description, "inputSchema": {"type": "object", "properties": properties}})
-    };
+    let tool = |name: &str, description: &str, properties: Value| json!({"name": name, "description": description, "inputSchema": {"type": "object", "properties": properties}});
     let (string, number) = (json!({"type": "string"}), json!({"type": "integer"}));
     json!([
         tool("echo", "Returns the text.", json!({"text": string})),

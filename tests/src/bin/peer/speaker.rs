@@ -45,7 +45,8 @@ impl Speaker {
         let mut outlet = outlet.lock().unwrap_or_else(PoisonError::into_inner);
         let name = shape.name();
         let odd = (shape != Shape::Lf).then_some(name.as_str());
-        let note = Note { odd, unseen: self.unseen.load(Ordering::SeqCst), optional: self.optional.load(Ordering::SeqCst), withdrawn: false };
+        let note =
+            Note { odd, unseen: self.unseen.load(Ordering::SeqCst), optional: self.optional.load(Ordering::SeqCst), withdrawn: false };
         let mut call = Vec::new();
         for piece in &pieces {
             match piece.kind {

@@ -44,7 +44,11 @@ pub struct Ends {
 
 /// The server's ends.
 pub enum ServerEnds {
-    Ready { stdin: OwnedFd, stdout: OwnedFd, terminal: bool },
+    Ready {
+        stdin: OwnedFd,
+        stdout: OwnedFd,
+        terminal: bool,
+    },
     /// Not accepted yet: the client may write before.
     Listening(Listener),
 }
@@ -240,17 +244,21 @@ fn named_packets() -> Result<Ends> {
 fn terminal(raw: bool) -> Result<Ends> {
     let unsupported = |what: &str| Unsupported(format!("{what}: {}", io::Error::last_os_error()));
     // SAFETY: takes no pointers.
-    let master = owned(unsafe { libc::posix_openpt(libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC) }).map_err(|_| unsupported("/dev/ptmx"))?;
+    let master =
+        owned(unsafe { libc::posix_openpt(libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC) }).map_err(|_| unsupported("/dev/ptmx"))?;
     let mut name = [0; 64];
     // SAFETY: the name has room for its length.
     let result = unsafe {
-        libc::grantpt(master.as_raw_fd()) | libc::unlockpt(master.as_raw_fd()) | libc::ptsname_r(master.as_raw_fd(), name.as_mut_ptr(), name.len())
+        libc::grantpt(master.as_raw_fd())
+            | libc::unlockpt(master.as_raw_fd())
+            | libc::ptsname_r(master.as_raw_fd(), name.as_mut_ptr(), name.len())
     };
     if result != 0 {
         return Err(unsupported("/dev/pts").into());
     }
     // SAFETY: ptsname_r wrote a C string.
-    let slave = owned(unsafe { libc::open(name.as_ptr(), libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC) }).map_err(|_| unsupported("/dev/pts"))?;
+    let slave = owned(unsafe { libc::open(name.as_ptr(), libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC) })
+        .map_err(|_| unsupported("/dev/pts"))?;
     if raw {
         // SAFETY: an all-zero termios is a valid value, which tcgetattr fills.
         unsafe {

@@ -38,7 +38,8 @@ impl Turn {
                 return Ok(());
             }
             // SAFETY: the counter is a valid futex word; no timeout is given.
-            let result = unsafe { libc::syscall(libc::SYS_futex, self.counter.as_ptr(), libc::FUTEX_WAIT, now, std::ptr::null::<libc::timespec>()) };
+            let result =
+                unsafe { libc::syscall(libc::SYS_futex, self.counter.as_ptr(), libc::FUTEX_WAIT, now, std::ptr::null::<libc::timespec>()) };
             let error = io::Error::last_os_error();
             if result < 0 && !matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EINTR)) {
                 bail!("futex: {error}");

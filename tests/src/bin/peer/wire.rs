@@ -3,10 +3,10 @@
 //! [`Outlet`] and [`Inlet`] are one end each of one file descriptor. They are made of [`Options`], which both `peer client` and `peer server` take.
 
 pub mod carry;
-mod int80;
-mod ring;
 mod inlet;
+mod int80;
 mod outlet;
+mod ring;
 
 pub use inlet::{Inlet, Received};
 pub use outlet::Outlet;

@@ -145,7 +145,9 @@ pub(super) fn wrong_fields(entry: &Entry, event: &Seen, options: &Options) -> Ve
 /// `requestId` is JSON text: `7`, `"a"`. Numbers may be written another way.
 fn same_id(id: &Value, text: &str) -> bool {
     let parsed: Option<Value> = serde_json::from_str(text).ok();
-    parsed.as_ref() == Some(id) || parsed.and_then(|parsed| parsed.as_f64()).is_some_and(|number| id.as_f64() == Some(number)) || id.as_str() == Some(text)
+    parsed.as_ref() == Some(id)
+        || parsed.and_then(|parsed| parsed.as_f64()).is_some_and(|number| id.as_f64() == Some(number))
+        || id.as_str() == Some(text)
 }
 
 /// Marks of which the sensor is to set one on some message of a row of `peer odd` (not on each: the first of two values on a line is reported before

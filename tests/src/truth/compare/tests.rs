@@ -48,10 +48,24 @@ fn each_message_once_with_both_processes_is_right() {
 fn what_is_wrong_is_named() {
     let report = report(
         &pair(&["a", "b", "c", "d"]),
-        &[event(CLIENT, SERVER, "b"), event(CLIENT, SERVER, "a"), event(CLIENT, SERVER, "a"), event(CLIENT, 99, "c"), event(CLIENT, SERVER, "x"), event(98, 99, "y")],
+        &[
+            event(CLIENT, SERVER, "b"),
+            event(CLIENT, SERVER, "a"),
+            event(CLIENT, SERVER, "a"),
+            event(CLIENT, 99, "c"),
+            event(CLIENT, SERVER, "x"),
+            event(98, 99, "y"),
+        ],
     );
     assert_eq!(
-        [report.missing.len(), report.surplus.len(), report.duplicates.len(), report.wrong_process.len(), report.out_of_order.len(), report.strangers],
+        [
+            report.missing.len(),
+            report.surplus.len(),
+            report.duplicates.len(),
+            report.wrong_process.len(),
+            report.out_of_order.len(),
+            report.strangers
+        ],
         [1, 1, 1, 1, 1, 1],
         "{report}"
     );

@@ -24,8 +24,7 @@ enum Writer {
 
 /// Measures the rows.
 pub fn rows(_ci: bool) -> anyhow::Result<Vec<Row>> {
-    let mut programs =
-        Programs::load(Options::default()).context("the rows for big messages need root and a kernel that can capture")?;
+    let mut programs = Programs::load(Options::default()).context("the rows for big messages need root and a kernel that can capture")?;
     let counters = programs.take_counters()?;
     let stop = Arc::new(AtomicBool::new(false));
     let Draining { batches, give_back, thread: drain, .. } = programs.take_ring()?.start(Arc::clone(&stop))?;

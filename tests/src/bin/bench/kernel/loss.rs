@@ -46,10 +46,7 @@ pub fn rows(ci: bool) -> anyhow::Result<Vec<Row>> {
     let report: Value = serde_json::from_slice(output.stdout.trim_ascii_end()).context("the load's report")?;
     let sent = report["messages"].as_u64().context("the load's report has no messages")?;
     let (resident, maps) = (resident_memory(&watch)?, map_memory(&watch)?);
-    rustix::process::kill_process(
-        rustix::process::Pid::from_child(&watch),
-        rustix::process::Signal::INT,
-    )?;
+    rustix::process::kill_process(rustix::process::Pid::from_child(&watch), rustix::process::Signal::INT)?;
     watch.wait()?;
     let (seen, last) = counting.join().expect("counting does not panic");
     let loss = &last["sensor"]["loss"]["counts"];

@@ -27,8 +27,7 @@ enum Operation {
     CapturedPipe,
 }
 
-const OPERATIONS: [Operation; 4] =
-    [Operation::Getppid, Operation::DevNull, Operation::IgnoredPipe, Operation::CapturedPipe];
+const OPERATIONS: [Operation; 4] = [Operation::Getppid, Operation::DevNull, Operation::IgnoredPipe, Operation::CapturedPipe];
 
 struct Bench {
     null: File,

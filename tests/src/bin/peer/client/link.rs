@@ -1,7 +1,7 @@
 //! The client's side of the wire: what is said, and what comes back, by id.
 
-use super::plan::Call;
 use super::Options;
+use super::plan::Call;
 use crate::lax::{Item, Splitter};
 use crate::rpc;
 use crate::shape::Shape;

@@ -122,7 +122,9 @@ fn one(options: &Options, number: usize, id: Value) -> Call {
         Kind::Error => tool("error", json!({}), Expect::Error(-32050)),
         Kind::List => Call::new(id, "tools/list", json!({}), Expect::Result),
         Kind::Ping => Call::new(id, "ping", Value::Null, Expect::Result),
-        Kind::Unknown => Call::new(id, &format!("vendor.example/unknown-{number}"), json!({"protocolVersion": REVISION}), Expect::Error(-32601)),
+        Kind::Unknown => {
+            Call::new(id, &format!("vendor.example/unknown-{number}"), json!({"protocolVersion": REVISION}), Expect::Error(-32601))
+        }
     }
 }
 

@@ -18,13 +18,26 @@ pub struct Row {
 #[derive(Clone, Copy, Debug)]
 pub enum Play {
     /// A client with these flags, and this server command.
-    Pair { client: &'static str, server: &'static str },
+    Pair {
+        client: &'static str,
+        server: &'static str,
+    },
     /// The same, the client under this process name.
-    Named { name: &'static str, client: &'static str, server: &'static str },
+    Named {
+        name: &'static str,
+        client: &'static str,
+        server: &'static str,
+    },
     /// A plain session while so many other streams are open.
-    Crowded { count: usize, sockets: bool },
+    Crowded {
+        count: usize,
+        sockets: bool,
+    },
     /// Two clients at the same time.
-    Twice { client: &'static str, server: &'static str },
+    Twice {
+        client: &'static str,
+        server: &'static str,
+    },
     LanguageServer,
 }
 
@@ -73,7 +86,13 @@ pub const ROWS: &[Row] = &[
     row("noinit", "3.4", "a call first, no initialize", "--handshake none", PLAIN),
     row("discover", "3.4", "2026-07-28: server/discover, and _meta in each call", "--handshake discover", PLAIN),
     row("f3", "F3", "a message in two writes, a prompt reader", "--split 2 --prompt", "peer server --split 2 --prompt"),
-    row("f3sockets", "F3", "the same on a socket pair, in seven pieces", "--split 7 --prompt --transport socketpair", "peer server --split 7 --prompt"),
+    row(
+        "f3sockets",
+        "F3",
+        "the same on a socket pair, in seven pieces",
+        "--split 7 --prompt --transport socketpair",
+        "peer server --split 7 --prompt",
+    ),
     row("f4", "F4", "100 KB through a pipe that does not block", BIG_NONBLOCKING, "peer server --nonblock"),
     row("f5", "F5", "a Python dictionary and other junk on the server's stdout", "", "peer server --shape junkbefore"),
     row("f6", "F6", "a line of text behind the message in the same write", "--shape junkbehind", "peer server --shape junkbehind"),
@@ -87,15 +106,39 @@ pub const ROWS: &[Row] = &[
     special("f9", "F9", "1,100 pipes with eleven bytes each stay open", Play::Crowded { count: 1100, sockets: false }),
     special("f10", "F10", "2,200 unix sockets likewise", Play::Crowded { count: 1100, sockets: true }),
     row("f13", "F13", "a burst of 1,000 calls", "--tool echo --size 20 --calls 1000 --concurrency 500", PLAIN),
-    row("f15", "F15", "send and recv on a socket pair", "--transport socketpair --write-with sendto --read-with recvfrom", "peer server --write-with sendto --read-with recvfrom"),
-    row("f16", "F16", "sendmsg with read, write with recv", "--transport socketpair --write-with sendmsg --read-with recvfrom", "peer server --write-with write --read-with read"),
-    row("f17", "F17", "writev and readv only", "--write-with writev --read-with readv --iov many", "peer server --write-with writev --read-with readv --iov many"),
+    row(
+        "f15",
+        "F15",
+        "send and recv on a socket pair",
+        "--transport socketpair --write-with sendto --read-with recvfrom",
+        "peer server --write-with sendto --read-with recvfrom",
+    ),
+    row(
+        "f16",
+        "F16",
+        "sendmsg with read, write with recv",
+        "--transport socketpair --write-with sendmsg --read-with recvfrom",
+        "peer server --write-with write --read-with read",
+    ),
+    row(
+        "f17",
+        "F17",
+        "writev and readv only",
+        "--write-with writev --read-with readv --iov many",
+        "peer server --write-with writev --read-with readv --iov many",
+    ),
     row("f18", "F18", "a relay that splices", "", "peer relay --with splice -- peer server"),
     row("f18tee", "F18", "a relay that tees", "", "peer relay --with tee -- peer server"),
     row("f19", "F19", "io_uring", "--write-with io_uring --read-with io_uring", "peer server --write-with io_uring --read-with io_uring"),
     row("f20", "F20", "a pseudo-terminal", "--transport pty", PLAIN),
     row("f20cooked", "F20", "a pseudo-terminal with echo and line editing", "--transport pty-cooked", "peer server --strict-lines"),
-    row("f20cut", "F20", "lines of 6,000 bytes, which a cooked terminal cuts", "--transport pty-cooked --cut --calls 2 --tool echo --size 6000", "peer server --strict-lines"),
+    row(
+        "f20cut",
+        "F20",
+        "lines of 6,000 bytes, which a cooked terminal cuts",
+        "--transport pty-cooked --cut --calls 2 --tool echo --size 6000",
+        "peer server --strict-lines",
+    ),
     row("f20packets", "F20", "SOCK_SEQPACKET", "--transport seqpacket", PLAIN),
     row("f21", "F21", "200 KB in a write", "--size 200000", PLAIN),
     row("f22", "F22", "a batch (as `batch`)", "--shape batch --calls 2", PLAIN),
@@ -104,7 +147,16 @@ pub const ROWS: &[Row] = &[
     row("f25", "F25", "methods that no revision knows", "--tool unknown", PLAIN),
     gated(row("f26", "F26", "idle in read() when the sensor attaches", "--calls 12", PLAIN)),
     gated(row("f26half", "F26", "half a message written when the sensor attaches", "--half-before-gate", PLAIN)),
-    long(row("f27", "F27", "80 sessions, client and server on two processors", "--sessions 80 --calls 1 --tool echo --processor 0", "peer server --processor 1"), 4),
+    long(
+        row(
+            "f27",
+            "F27",
+            "80 sessions, client and server on two processors",
+            "--sessions 80 --calls 1 --tool echo --processor 0",
+            "peer server --processor 1",
+        ),
+        4,
+    ),
     long(row("f28", "F28", "a file with the pipe's inode number is unlinked", "--unlink-twins", PLAIN), 10),
     row("f29", "F29", "four forked workers share stdin and stdout", "--tool echo --calls 20", "peer prefork --workers 4"),
     row("f35", "F35", "eight live sessions of one client with the same ids", "--parallel 8", PLAIN),
@@ -112,8 +164,20 @@ pub const ROWS: &[Row] = &[
     row("f37", "F37", "a unix socket is handed to a forked worker", "--transport unix --pass-listener", "peer handoff"),
     row("f37tcp", "F37", "the same with TCP, and a request before the accept", "--transport tcp4 --pass-listener --early", "peer handoff"),
     row("f38", "F38", "a byte relay", "", "peer relay -- peer server"),
-    row("f38twice", "F38", "two byte relays, one of them on a socket pair", "--transport socketpair", "peer relay -- peer relay --transport socketpair -- peer server"),
-    row("f38launcher", "F38", "launchers between, which move nothing", "--transport socketpair", "peer launcher -- peer launcher -- peer server"),
+    row(
+        "f38twice",
+        "F38",
+        "two byte relays, one of them on a socket pair",
+        "--transport socketpair",
+        "peer relay -- peer relay --transport socketpair -- peer server",
+    ),
+    row(
+        "f38launcher",
+        "F38",
+        "launchers between, which move nothing",
+        "--transport socketpair",
+        "peer launcher -- peer launcher -- peer server",
+    ),
     long(row("f39", "F39", "the reader lags by 2.5 s", "--tool echo --calls 7 --concurrency 7", "peer server --lag-ms 2500"), 9),
     special("f40", "F40", "a language server: no MCP", Play::LanguageServer),
     row("f41", "F41", "400 round trips, as fast as they go", "--transport socketpair --tool echo --size 10 --calls 400", PLAIN),

@@ -24,7 +24,14 @@ pub struct Case {
 
 impl Case {
     fn new(name: &str, description: &str, command: &str) -> Self {
-        Self { name: name.to_owned(), description: description.to_owned(), commands: vec![words(command)], late: false, exit: Exit::Ok, unseeable: false }
+        Self {
+            name: name.to_owned(),
+            description: description.to_owned(),
+            commands: vec![words(command)],
+            late: false,
+            exit: Exit::Ok,
+            unseeable: false,
+        }
     }
 
     fn client(name: &str, description: &str, client: &str, server: &str) -> Self {
@@ -123,38 +130,92 @@ fn big() -> Vec<Case> {
 fn shapes_of_use() -> Vec<Case> {
     vec![
         Case::client("split-37", "a message in 37 pieces", "--split 37 --transport socketpair", "peer server --split 37"),
-        Case::client("split-prompt-tcp", "three pieces, each read before the next", "--split 3 --prompt --transport tcp4", "peer server --split 3 --prompt"),
+        Case::client(
+            "split-prompt-tcp",
+            "three pieces, each read before the next",
+            "--split 3 --prompt --transport tcp4",
+            "peer server --split 3 --prompt",
+        ),
         Case::client("split-bytes", "each byte a write", "--split 100000 --tool echo --calls 3", "peer server --split 100000"),
         Case::client("tiny-reads", "reads of 7 bytes", "--read-size 7", "peer server --read-size 7"),
         Case::client("coalesce", "eight messages in a write", "--coalesce 8 --tool echo --calls 64", "peer server --coalesce"),
-        Case::client("coalesce-mmsg", "eight messages in a sendmmsg", "--coalesce 8 --tool echo --calls 64 --transport socketpair --write-with sendmmsg", "peer server --coalesce --write-with sendmmsg"),
+        Case::client(
+            "coalesce-mmsg",
+            "eight messages in a sendmmsg",
+            "--coalesce 8 --tool echo --calls 64 --transport socketpair --write-with sendmmsg",
+            "peer server --coalesce --write-with sendmmsg",
+        ),
         Case::client("threads", "four threads write one pipe without taking turns", "--threads 4 --tool echo --calls 200", "peer server"),
-        Case::client("threads-sockets", "the same on a socket pair", "--threads 4 --tool echo --calls 200 --transport socketpair", "peer server"),
+        Case::client(
+            "threads-sockets",
+            "the same on a socket pair",
+            "--threads 4 --tool echo --calls 200 --transport socketpair",
+            "peer server",
+        ),
         Case::client("threads-tcp", "the same on TCP", "--threads 4 --tool echo --calls 200 --transport tcp4", "peer server"),
         Case::client("concurrent", "64 calls under way", "--concurrency 64 --calls 192", "peer server"),
         Case::client("ask", "the server asks while it is asked", "--tool ask --calls 10", "peer server"),
-        Case::client("trunc", "MSG_TRUNC on TCP discards: the writer alone knows", "--transport tcp4 --one-way --tool echo", "peer server --read-with trunc"),
+        Case::client(
+            "trunc",
+            "MSG_TRUNC on TCP discards: the writer alone knows",
+            "--transport tcp4 --one-way --tool echo",
+            "peer server --read-with trunc",
+        ),
         Case::client("early-unix", "a request before the connection is accepted", "--transport unix --early", "peer server"),
         Case::client("early-tcp", "the same on TCP", "--transport tcp4 --early", "peer server"),
         Case::client("swap-fd", "another file takes the descriptor's place during a blocked write", "--swap-fd", "peer server"),
-        Case::client("nonblock-sockets", "100 KB through a socket pair that does not block", "--nonblock --size 100000 --transport socketpair", "peer server --nonblock"),
-        Case::client("relay-tcp", "a relay that splices from socket to socket", "--transport tcp4", "peer relay --with splice --transport socketpair -- peer server"),
-        Case::client("prefork-sockets", "forked workers share a socket", "--transport socketpair --tool echo --calls 20", "peer prefork --workers 3"),
+        Case::client(
+            "nonblock-sockets",
+            "100 KB through a socket pair that does not block",
+            "--nonblock --size 100000 --transport socketpair",
+            "peer server --nonblock",
+        ),
+        Case::client(
+            "relay-tcp",
+            "a relay that splices from socket to socket",
+            "--transport tcp4",
+            "peer relay --with splice --transport socketpair -- peer server",
+        ),
+        Case::client(
+            "prefork-sockets",
+            "forked workers share a socket",
+            "--transport socketpair --tool echo --calls 20",
+            "peer prefork --workers 3",
+        ),
         Case::new("short", "clients that live for a moment, three at a time", "peer short -- peer server").times(3),
         Case::new("twenty", "twenty sessions at once", "peer client --calls 24 -- peer server").times(20),
         Case::client("twenty-of-one", "twenty sessions of one client at once", "--parallel 20 --transport socketpair", "peer server"),
         Case::client("kill-server", "the server dies by SIGKILL with a call under way", "--tool echo --kill-server-after 5", "peer server"),
         Case::client("kill-client", "the client does", "--tool echo --kill-self-after 5", "peer server").killed(),
-        Case::client("kill-server-sockets", "the server does, on a socket pair", "--transport socketpair --tool echo --kill-server-after 5", "peer server"),
-        Case::client("kill-client-tcp", "the client does, on TCP", "--transport tcp4 --tool echo --kill-self-after 5", "peer server").killed(),
-        Case::client("unseeable-splice", "splice at both ends of both pipes", "--unseeable --write-with splice --read-with splice", "peer server --unseeable --write-with splice --read-with splice").unseeable(),
-        Case::client("unseeable-trunc", "sendfile at one end, MSG_TRUNC at the other", "--unseeable --transport tcp4 --one-way --write-with sendfile", "peer server --read-with trunc").unseeable(),
+        Case::client(
+            "kill-server-sockets",
+            "the server does, on a socket pair",
+            "--transport socketpair --tool echo --kill-server-after 5",
+            "peer server",
+        ),
+        Case::client("kill-client-tcp", "the client does, on TCP", "--transport tcp4 --tool echo --kill-self-after 5", "peer server")
+            .killed(),
+        Case::client(
+            "unseeable-splice",
+            "splice at both ends of both pipes",
+            "--unseeable --write-with splice --read-with splice",
+            "peer server --unseeable --write-with splice --read-with splice",
+        )
+        .unseeable(),
+        Case::client(
+            "unseeable-trunc",
+            "sendfile at one end, MSG_TRUNC at the other",
+            "--unseeable --transport tcp4 --one-way --write-with sendfile",
+            "peer server --read-with trunc",
+        )
+        .unseeable(),
         Case::client("late", "idle when the sensor attaches", "", "peer server").late(),
         Case::client("late-sockets", "idle on a socket pair when the sensor attaches", "--transport socketpair", "peer server").late(),
         Case::client("late-tcp", "idle on TCP when the sensor attaches", "--transport tcp4", "peer server").late(),
         Case::client("late-pty", "idle on a pseudo-terminal when the sensor attaches", "--transport pty", "peer server").late(),
         Case::client("late-uring", "an io_uring read is pending when the sensor attaches", "", "peer server --read-with io_uring").late(),
-        Case::client("late-relay", "a relay is idle in splice when the sensor attaches", "", "peer relay --with splice -- peer server").late(),
+        Case::client("late-relay", "a relay is idle in splice when the sensor attaches", "", "peer relay --with splice -- peer server")
+            .late(),
     ]
 }
 

@@ -141,14 +141,20 @@ impl Outlet {
 
     /// The bytes as up to four messages of one call. Returns the bytes that went out, which is not what the call returns.
     fn sendmmsg(&self, bytes: &[u8]) -> io::Result<usize> {
-        let mut parts: Vec<Vec<libc::iovec>> = bytes.chunks(bytes.len().div_ceil(4).max(1)).map(|part| vectors(part, self.layout)).collect();
+        let mut parts: Vec<Vec<libc::iovec>> =
+            bytes.chunks(bytes.len().div_ceil(4).max(1)).map(|part| vectors(part, self.layout)).collect();
         let mut headers: Vec<libc::mmsghdr> =
             parts.iter_mut().map(|vectors| libc::mmsghdr { msg_hdr: header(vectors), msg_len: 0 }).collect();
         // SAFETY: the headers and all that they point at live until the call returns.
         let sent = count(unsafe { libc::sendmmsg(self.fd, headers.as_mut_ptr(), headers.len() as u32, libc::MSG_NOSIGNAL as _) } as isize)?;
         let whole = headers.iter().take(sent);
         // A short count in one message is followed by bytes of the next, if any: then the stream is torn.
-        let torn = whole.clone().zip(&parts).rev().skip(1).any(|(header, vectors)| header.msg_len as usize != vectors.iter().map(|vector| vector.iov_len).sum::<usize>());
+        let torn = whole
+            .clone()
+            .zip(&parts)
+            .rev()
+            .skip(1)
+            .any(|(header, vectors)| header.msg_len as usize != vectors.iter().map(|vector| vector.iov_len).sum::<usize>());
         if torn {
             return Err(io::Error::other("sendmmsg sent a part of a message and then the next"));
         }
