@@ -1,7 +1,7 @@
 //! Live capture: the ring.
 
 use super::{Progress, Record, Source, decode};
-use crate::bpf::{Drain, Draining, records};
+use crate::bpf::{Drain, Draining, boot_clock, records};
 use sensor_core::input::Time;
 use std::{
     io,
@@ -31,7 +31,7 @@ impl Live {
     pub fn start(ring: Drain) -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let ring = ring.start(Arc::clone(&stop))?;
-        Ok(Self { ring, stop, now: 0, undecodable: 0 })
+        Ok(Self { ring, stop, now: boot_clock(), undecodable: 0 })
     }
 
     /// Ends the draining: what the ring holds at this moment is still given, then [`Progress::End`].
