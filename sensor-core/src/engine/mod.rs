@@ -205,20 +205,21 @@ impl Engine {
             Some((slot, _)) => {
                 self.core.closing.push_back(Closing::Stream(slot));
                 self.drain(sink);
-                self.replace_reverse(&key, epoch, sink);
+                self.replace_reverse(&key, epoch, true, sink);
             }
-            None => {}
+            None => self.replace_reverse(&key, epoch, false, sink),
         }
         Some(self.core.begin(key, epoch))
     }
 
     /// A socket's or terminal's addresses came into use again: what is known of the other direction is of the one before,
-    /// unless it has been begun anew, too. (Both directions of a new object begin within [`TOGETHER`] of each other.)
-    fn replace_reverse(&mut self, key: &StreamKey, epoch: Time, sink: &mut dyn Sink) {
+    /// unless it has been begun anew, too. (Both directions of a new object begin within [`TOGETHER`] of each other.) Where
+    /// this direction was not known before, that shows by everybody at an end of the other being dead.
+    fn replace_reverse(&mut self, key: &StreamKey, epoch: Time, is_replaced: bool, sink: &mut dyn Sink) {
         let known = key.reverse().and_then(|reverse| self.core.known(&reverse));
-        if let Some((slot, begun)) = known
-            && begun.saturating_add(TOGETHER) < epoch
-        {
+        let Some((slot, begun)) = known else { return };
+        let is_dead = || self.core.streams.get(slot).is_some_and(|stream| stream.readers.all_dead() || stream.writers.all_dead());
+        if begun.saturating_add(TOGETHER) < epoch && (is_replaced || is_dead()) {
             self.core.closing.push_back(Closing::Stream(slot));
             self.drain(sink);
         }
