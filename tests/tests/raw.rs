@@ -1,7 +1,5 @@
 //! Every way of moving bytes, and every odd row: the raw peer's own suite (`peer selftest --list` names the cases).
 
-#![expect(clippy::expect_used, reason = "a test")]
-
 use end_to_end::harness::{beside, end_with_this_process};
 use std::process::Command;
 
