@@ -1093,12 +1093,74 @@ pub struct Event {
     /// The process (or remote address) that answers. Absent where it is not known, and in `sensor` events.
     #[prost(message, optional, tag = "7")]
     pub server: ::core::option::Option<Peer>,
+    /// How much attention it asks for. Also what goes first where something must be dropped: the least severe, oldest first.
+    #[prost(enumeration = "event::Severity", tag = "8")]
+    pub severity: i32,
     /// What happened. Always one of these; none means a kind of event that this version does not know.
     #[prost(oneof = "event::Body", tags = "10, 11, 12, 16, 17")]
     pub body: ::core::option::Option<event::Body>,
 }
 /// Nested message and enum types in `Event`.
 pub mod event {
+    /// How much attention an event asks for.
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Severity {
+        /// Not known.
+        Unspecified = 0,
+        /// Detail: single messages.
+        Debug = 1,
+        /// What happens: tool calls, sessions, the sensor's own state.
+        Info = 2,
+        /// Worth a look.
+        Low = 3,
+        /// Something is missing, or not as it should be: gaps, losses, blind spots.
+        Medium = 4,
+        /// Needs action.
+        High = 5,
+        /// Needs action now.
+        Critical = 6,
+    }
+    impl Severity {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "SEVERITY_UNSPECIFIED",
+                Self::Debug => "DEBUG",
+                Self::Info => "INFO",
+                Self::Low => "LOW",
+                Self::Medium => "MEDIUM",
+                Self::High => "HIGH",
+                Self::Critical => "CRITICAL",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "SEVERITY_UNSPECIFIED" => Some(Self::Unspecified),
+                "DEBUG" => Some(Self::Debug),
+                "INFO" => Some(Self::Info),
+                "LOW" => Some(Self::Low),
+                "MEDIUM" => Some(Self::Medium),
+                "HIGH" => Some(Self::High),
+                "CRITICAL" => Some(Self::Critical),
+                _ => None,
+            }
+        }
+    }
     /// What happened. Always one of these; none means a kind of event that this version does not know.
     #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Body {
@@ -1121,5 +1183,1439 @@ pub mod event {
         /// Kept for `action` (15): what was done because of a policy.
         #[prost(message, tag = "17")]
         Sensor(super::Sensor),
+    }
+}
+/// Which events. Within one field any value may match; fields that are set must all match. Empty matches everything.
+/// Where `*` and `?` are allowed, they stand for any characters and for any one character.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Filter {
+    /// The event's node.
+    #[prost(string, repeated, tag = "1")]
+    pub nodes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The server's name for itself, its executable's name or path, or its address. `*` and `?` allowed.
+    #[prost(string, repeated, tag = "2")]
+    pub servers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The same of the client. `*` and `?` allowed.
+    #[prost(string, repeated, tag = "3")]
+    pub clients: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The tool of a tool call, or the target of a message that names a tool. `*` and `?` allowed.
+    #[prost(string, repeated, tag = "4")]
+    pub tools: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The kind.
+    #[prost(enumeration = "filter::Kind", repeated, tag = "5")]
+    pub kinds: ::prost::alloc::vec::Vec<i32>,
+    /// At least this severe.
+    #[prost(enumeration = "event::Severity", tag = "6")]
+    pub min_severity: i32,
+    /// The session's id, or its beginning.
+    #[prost(string, repeated, tag = "7")]
+    pub sessions: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Method of a message; a tool call is of `tools/call`. `*` and `?` allowed.
+    #[prost(string, repeated, tag = "8")]
+    pub methods: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Nested message and enum types in `Filter`.
+pub mod filter {
+    /// A kind of event: which field of `Event.body` it has.
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Kind {
+        /// Any.
+        Unspecified = 0,
+        /// `tool_call`.
+        ToolCall = 1,
+        /// `message`.
+        Message = 2,
+        /// `session_change`.
+        SessionChange = 3,
+        /// `gap`.
+        Gap = 4,
+        /// `sensor`.
+        Sensor = 5,
+    }
+    impl Kind {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "KIND_UNSPECIFIED",
+                Self::ToolCall => "TOOL_CALL",
+                Self::Message => "MESSAGE",
+                Self::SessionChange => "SESSION_CHANGE",
+                Self::Gap => "GAP",
+                Self::Sensor => "SENSOR",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "KIND_UNSPECIFIED" => Some(Self::Unspecified),
+                "TOOL_CALL" => Some(Self::ToolCall),
+                "MESSAGE" => Some(Self::Message),
+                "SESSION_CHANGE" => Some(Self::SessionChange),
+                "GAP" => Some(Self::Gap),
+                "SENSOR" => Some(Self::Sensor),
+                _ => None,
+            }
+        }
+    }
+}
+/// A live subscription.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SubscribeRequest {
+    /// Which events.
+    #[prost(message, optional, tag = "1")]
+    pub filter: ::core::option::Option<Filter>,
+    /// Begin with what is there where the cursor's events were deleted by age.
+    #[prost(bool, tag = "4")]
+    pub allow_gap: bool,
+    /// Where to begin. Absent: now.
+    #[prost(oneof = "subscribe_request::Start", tags = "2, 3")]
+    pub start: ::core::option::Option<subscribe_request::Start>,
+}
+/// Nested message and enum types in `SubscribeRequest`.
+pub mod subscribe_request {
+    /// Where to begin. Absent: now.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Start {
+        /// With the stored events of this time and later.
+        #[prost(message, tag = "2")]
+        From(::prost_types::Timestamp),
+        /// After the event with this cursor; OUT_OF_RANGE where it was deleted by age meanwhile and `allow_gap` is not set.
+        #[prost(uint64, tag = "3")]
+        AfterCursor(u64),
+    }
+}
+/// One item of a subscription.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SubscribeResponse {
+    /// Where this item stands among all of this collector's events. Grows; not without holes. To go on after an interruption,
+    /// subscribe with the last one seen.
+    #[prost(uint64, tag = "4")]
+    pub cursor: u64,
+    /// The item.
+    #[prost(oneof = "subscribe_response::Item", tags = "1, 2, 3")]
+    pub item: ::core::option::Option<subscribe_response::Item>,
+}
+/// Nested message and enum types in `SubscribeResponse`.
+pub mod subscribe_response {
+    /// The item.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Item {
+        /// An event.
+        #[prost(message, tag = "1")]
+        Event(super::Event),
+        /// Events that the subscriber was too slow for.
+        #[prost(message, tag = "2")]
+        Missed(super::Missed),
+        /// The stored events have been sent; what follows is live. Sent once.
+        #[prost(message, tag = "3")]
+        Live(super::Live),
+    }
+}
+/// Events that were not sent because the subscriber did not read fast enough. `Query` has them.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Missed {
+    /// How many that passed the filter.
+    #[prost(uint64, tag = "1")]
+    pub events: u64,
+    /// Cursor of the first of them.
+    #[prost(uint64, tag = "2")]
+    pub first_cursor: u64,
+    /// Cursor of the last of them.
+    #[prost(uint64, tag = "3")]
+    pub last_cursor: u64,
+}
+/// From here on events are sent as they come.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Live {}
+/// Stored events.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct QueryRequest {
+    /// Which events.
+    #[prost(message, optional, tag = "1")]
+    pub filter: ::core::option::Option<Filter>,
+    /// Of this time and later. Absent: from the beginning.
+    #[prost(message, optional, tag = "2")]
+    pub from: ::core::option::Option<::prost_types::Timestamp>,
+    /// Before this time. Absent: to the end.
+    #[prost(message, optional, tag = "3")]
+    pub to: ::core::option::Option<::prost_types::Timestamp>,
+    /// How many at most. 0 means 100; more than 1,000 are given as 1,000.
+    #[prost(uint32, tag = "4")]
+    pub page_size: u32,
+    /// `next_page_token` of the page before. Absent: the first page.
+    #[prost(string, tag = "5")]
+    pub page_token: ::prost::alloc::string::String,
+    /// Newest first.
+    #[prost(bool, tag = "6")]
+    pub descending: bool,
+}
+/// A page of events.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct QueryResponse {
+    /// The events.
+    #[prost(message, repeated, tag = "1")]
+    pub events: ::prost::alloc::vec::Vec<StoredEvent>,
+    /// Names the next page; empty where this is the last. A page may be shorter than asked for, even empty, and not the last:
+    /// the collector searches so far at once.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+/// An event as it is stored.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StoredEvent {
+    /// The event.
+    #[prost(message, optional, tag = "1")]
+    pub event: ::core::option::Option<Event>,
+    /// See `SubscribeResponse.cursor`.
+    #[prost(uint64, tag = "2")]
+    pub cursor: u64,
+}
+/// Sessions.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListSessionsRequest {
+    /// Sessions with an event that matches. `kinds` and `min_severity` are not looked at.
+    #[prost(message, optional, tag = "1")]
+    pub filter: ::core::option::Option<Filter>,
+    /// That had an event at this time or later.
+    #[prost(message, optional, tag = "2")]
+    pub from: ::core::option::Option<::prost_types::Timestamp>,
+    /// That had an event before this time.
+    #[prost(message, optional, tag = "3")]
+    pub to: ::core::option::Option<::prost_types::Timestamp>,
+    /// How many at most. 0 means 100; more than 1,000 are given as 1,000.
+    #[prost(uint32, tag = "4")]
+    pub page_size: u32,
+    /// `next_page_token` of the page before.
+    #[prost(string, tag = "5")]
+    pub page_token: ::prost::alloc::string::String,
+    /// Only those that are open.
+    #[prost(bool, tag = "6")]
+    pub open: bool,
+}
+/// A page of sessions.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListSessionsResponse {
+    /// The sessions.
+    #[prost(message, repeated, tag = "1")]
+    pub sessions: ::prost::alloc::vec::Vec<SessionSummary>,
+    /// Names the next page; empty where this is the last.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+/// What is known of a session, in short.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SessionSummary {
+    /// The session, as its last event has it.
+    #[prost(message, optional, tag = "1")]
+    pub session: ::core::option::Option<Session>,
+    /// The node.
+    #[prost(string, tag = "2")]
+    pub node: ::prost::alloc::string::String,
+    /// The client, as the last event has it.
+    #[prost(message, optional, tag = "3")]
+    pub client: ::core::option::Option<Peer>,
+    /// The server, as the last event has it.
+    #[prost(message, optional, tag = "4")]
+    pub server: ::core::option::Option<Peer>,
+    /// Time of the first event stored.
+    #[prost(message, optional, tag = "5")]
+    pub first: ::core::option::Option<::prost_types::Timestamp>,
+    /// Time of the last one.
+    #[prost(message, optional, tag = "6")]
+    pub last: ::core::option::Option<::prost_types::Timestamp>,
+    /// It has been closed.
+    #[prost(bool, tag = "7")]
+    pub closed: bool,
+    /// Messages.
+    #[prost(uint64, tag = "8")]
+    pub messages: u64,
+    /// Tool calls begun.
+    #[prost(uint64, tag = "9")]
+    pub tool_calls: u64,
+    /// Tool calls that failed, or whose result says that it is an error.
+    #[prost(uint64, tag = "10")]
+    pub failed_calls: u64,
+    /// Gaps.
+    #[prost(uint64, tag = "11")]
+    pub gaps: u64,
+}
+/// One session.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetSessionRequest {
+    /// Its id, or the beginning of it; INVALID_ARGUMENT where several begin so.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+}
+/// One session.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetSessionResponse {
+    /// In short.
+    #[prost(message, optional, tag = "1")]
+    pub summary: ::core::option::Option<SessionSummary>,
+    /// The tools that were called.
+    #[prost(message, repeated, tag = "2")]
+    pub tools: ::prost::alloc::vec::Vec<ToolSummary>,
+}
+/// Calls of one tool in one session.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ToolSummary {
+    /// The tool.
+    #[prost(string, tag = "1")]
+    pub tool: ::prost::alloc::string::String,
+    /// Calls begun.
+    #[prost(uint64, tag = "2")]
+    pub calls: u64,
+    /// Calls that failed, or whose result says that it is an error.
+    #[prost(uint64, tag = "3")]
+    pub failed: u64,
+    /// The longest, in milliseconds. Absent where none has ended.
+    #[prost(double, optional, tag = "4")]
+    pub max_duration_ms: ::core::option::Option<f64>,
+}
+/// Sensors.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListSensorsRequest {}
+/// Sensors.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListSensorsResponse {
+    /// By node, the newest run of each.
+    #[prost(message, repeated, tag = "1")]
+    pub sensors: ::prost::alloc::vec::Vec<SensorStatus>,
+    /// The collector itself.
+    #[prost(message, optional, tag = "2")]
+    pub collector: ::core::option::Option<CollectorStatus>,
+}
+/// How a sensor is.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SensorStatus {
+    /// Its host.
+    #[prost(string, tag = "1")]
+    pub node: ::prost::alloc::string::String,
+    /// See `Hello.run_id`.
+    #[prost(string, tag = "2")]
+    pub run_id: ::prost::alloc::string::String,
+    /// Its version.
+    #[prost(string, tag = "3")]
+    pub version: ::prost::alloc::string::String,
+    /// When the run began.
+    #[prost(message, optional, tag = "4")]
+    pub started: ::core::option::Option<::prost_types::Timestamp>,
+    /// True while it is connected.
+    #[prost(bool, tag = "5")]
+    pub connected: bool,
+    /// Its address, or who it is by its certificate.
+    #[prost(string, tag = "6")]
+    pub address: ::prost::alloc::string::String,
+    /// When something last came of it.
+    #[prost(message, optional, tag = "7")]
+    pub last_seen: ::core::option::Option<::prost_types::Timestamp>,
+    /// Time of its newest event.
+    #[prost(message, optional, tag = "8")]
+    pub last_event: ::core::option::Option<::prost_types::Timestamp>,
+    /// Sequence of the newest event stored.
+    #[prost(uint64, tag = "9")]
+    pub last_sequence: u64,
+    /// How far behind it is: events that it has made and that are not stored, by its last pulse.
+    #[prost(uint64, tag = "10")]
+    pub lag_events: u64,
+    /// Events of this run that never came: holes in the sequence.
+    #[prost(uint64, tag = "11")]
+    pub missing_events: u64,
+    /// What it does, loses and cannot see, by its last own event.
+    #[prost(message, optional, tag = "12")]
+    pub sensor: ::core::option::Option<Sensor>,
+}
+/// How the collector is.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CollectorStatus {
+    /// Its version.
+    #[prost(string, tag = "1")]
+    pub version: ::prost::alloc::string::String,
+    /// When it started.
+    #[prost(message, optional, tag = "2")]
+    pub started: ::core::option::Option<::prost_types::Timestamp>,
+    /// Events stored.
+    #[prost(uint64, tag = "3")]
+    pub events: u64,
+    /// Bytes of the store on disk.
+    #[prost(uint64, tag = "4")]
+    pub store_bytes: u64,
+    /// Time of the oldest event stored.
+    #[prost(message, optional, tag = "5")]
+    pub oldest_event: ::core::option::Option<::prost_types::Timestamp>,
+    /// Subscribers at the moment.
+    #[prost(uint32, tag = "6")]
+    pub subscribers: u32,
+    /// Events that came again and were not stored again.
+    #[prost(uint64, tag = "7")]
+    pub duplicates: u64,
+    /// What was refused, by reason in words.
+    #[prost(map = "string, uint64", tag = "8")]
+    pub refused: ::std::collections::HashMap<::prost::alloc::string::String, u64>,
+    /// Warnings: a store that was damaged and set aside, a disk that is full. Empty where all is well.
+    #[prost(string, repeated, tag = "9")]
+    pub warnings: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Generated client implementations.
+pub mod collector_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Serves events to whoever watches.
+    #[derive(Debug, Clone)]
+    pub struct CollectorServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl CollectorServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> CollectorServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> CollectorServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            CollectorServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Events as they come, and before them, where asked for, those that are stored. Goes on until the subscriber ends it.
+        /// A subscriber that does not read fast enough misses events and is told so in its stream; nobody else notices.
+        pub async fn subscribe(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SubscribeRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::SubscribeResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/mcp_sensor.v1.CollectorService/Subscribe",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("mcp_sensor.v1.CollectorService", "Subscribe"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// Stored events, a page at a time, oldest first.
+        pub async fn query(
+            &mut self,
+            request: impl tonic::IntoRequest<super::QueryRequest>,
+        ) -> std::result::Result<tonic::Response<super::QueryResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/mcp_sensor.v1.CollectorService/Query",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("mcp_sensor.v1.CollectorService", "Query"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Sessions of which events are stored, newest first, a page at a time.
+        pub async fn list_sessions(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListSessionsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListSessionsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/mcp_sensor.v1.CollectorService/ListSessions",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("mcp_sensor.v1.CollectorService", "ListSessions"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// One session. NOT_FOUND where nothing of it is stored.
+        pub async fn get_session(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetSessionRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetSessionResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/mcp_sensor.v1.CollectorService/GetSession",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("mcp_sensor.v1.CollectorService", "GetSession"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Every sensor that has ever connected and was not forgotten by age.
+        pub async fn list_sensors(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListSensorsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListSensorsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/mcp_sensor.v1.CollectorService/ListSensors",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("mcp_sensor.v1.CollectorService", "ListSensors"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod collector_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with CollectorServiceServer.
+    #[async_trait]
+    pub trait CollectorService: std::marker::Send + std::marker::Sync + 'static {
+        /// Server streaming response type for the Subscribe method.
+        type SubscribeStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::SubscribeResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Events as they come, and before them, where asked for, those that are stored. Goes on until the subscriber ends it.
+        /// A subscriber that does not read fast enough misses events and is told so in its stream; nobody else notices.
+        async fn subscribe(
+            &self,
+            request: tonic::Request<super::SubscribeRequest>,
+        ) -> std::result::Result<tonic::Response<Self::SubscribeStream>, tonic::Status>;
+        /// Stored events, a page at a time, oldest first.
+        async fn query(
+            &self,
+            request: tonic::Request<super::QueryRequest>,
+        ) -> std::result::Result<tonic::Response<super::QueryResponse>, tonic::Status>;
+        /// Sessions of which events are stored, newest first, a page at a time.
+        async fn list_sessions(
+            &self,
+            request: tonic::Request<super::ListSessionsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListSessionsResponse>,
+            tonic::Status,
+        >;
+        /// One session. NOT_FOUND where nothing of it is stored.
+        async fn get_session(
+            &self,
+            request: tonic::Request<super::GetSessionRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetSessionResponse>,
+            tonic::Status,
+        >;
+        /// Every sensor that has ever connected and was not forgotten by age.
+        async fn list_sensors(
+            &self,
+            request: tonic::Request<super::ListSensorsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListSensorsResponse>,
+            tonic::Status,
+        >;
+    }
+    /// Serves events to whoever watches.
+    #[derive(Debug)]
+    pub struct CollectorServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> CollectorServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for CollectorServiceServer<T>
+    where
+        T: CollectorService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/mcp_sensor.v1.CollectorService/Subscribe" => {
+                    #[allow(non_camel_case_types)]
+                    struct SubscribeSvc<T: CollectorService>(pub Arc<T>);
+                    impl<
+                        T: CollectorService,
+                    > tonic::server::ServerStreamingService<super::SubscribeRequest>
+                    for SubscribeSvc<T> {
+                        type Response = super::SubscribeResponse;
+                        type ResponseStream = T::SubscribeStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SubscribeRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as CollectorService>::subscribe(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SubscribeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/mcp_sensor.v1.CollectorService/Query" => {
+                    #[allow(non_camel_case_types)]
+                    struct QuerySvc<T: CollectorService>(pub Arc<T>);
+                    impl<
+                        T: CollectorService,
+                    > tonic::server::UnaryService<super::QueryRequest> for QuerySvc<T> {
+                        type Response = super::QueryResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::QueryRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as CollectorService>::query(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = QuerySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/mcp_sensor.v1.CollectorService/ListSessions" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListSessionsSvc<T: CollectorService>(pub Arc<T>);
+                    impl<
+                        T: CollectorService,
+                    > tonic::server::UnaryService<super::ListSessionsRequest>
+                    for ListSessionsSvc<T> {
+                        type Response = super::ListSessionsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListSessionsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as CollectorService>::list_sessions(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListSessionsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/mcp_sensor.v1.CollectorService/GetSession" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetSessionSvc<T: CollectorService>(pub Arc<T>);
+                    impl<
+                        T: CollectorService,
+                    > tonic::server::UnaryService<super::GetSessionRequest>
+                    for GetSessionSvc<T> {
+                        type Response = super::GetSessionResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetSessionRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as CollectorService>::get_session(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetSessionSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/mcp_sensor.v1.CollectorService/ListSensors" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListSensorsSvc<T: CollectorService>(pub Arc<T>);
+                    impl<
+                        T: CollectorService,
+                    > tonic::server::UnaryService<super::ListSensorsRequest>
+                    for ListSensorsSvc<T> {
+                        type Response = super::ListSensorsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListSensorsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as CollectorService>::list_sensors(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListSensorsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for CollectorServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "mcp_sensor.v1.CollectorService";
+    impl<T> tonic::server::NamedService for CollectorServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// What a sensor says.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ConnectRequest {
+    /// One frame.
+    #[prost(oneof = "connect_request::Frame", tags = "1, 2, 3")]
+    pub frame: ::core::option::Option<connect_request::Frame>,
+}
+/// Nested message and enum types in `ConnectRequest`.
+pub mod connect_request {
+    /// One frame.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Frame {
+        /// Who is there. The first frame, once.
+        #[prost(message, tag = "1")]
+        Hello(super::Hello),
+        /// Events.
+        #[prost(message, tag = "2")]
+        Batch(super::Batch),
+        /// How the sensor is, every few seconds.
+        #[prost(message, tag = "3")]
+        Pulse(super::Pulse),
+    }
+}
+/// Who is there.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Hello {
+    /// Name of the host; all events of the stream carry it.
+    #[prost(string, tag = "1")]
+    pub node: ::prost::alloc::string::String,
+    /// Names this run of the sensor: 32 lower-case hexadecimal digits, random, new at each start. Sequences count within it.
+    #[prost(string, tag = "2")]
+    pub run_id: ::prost::alloc::string::String,
+    /// Version of the sensor.
+    #[prost(string, tag = "3")]
+    pub version: ::prost::alloc::string::String,
+    /// When the run began.
+    #[prost(message, optional, tag = "4")]
+    pub started: ::core::option::Option<::prost_types::Timestamp>,
+    /// The lowest sequence that the sensor still holds; the next it will make where it holds none. What is missing between
+    /// the collector's last one and this was dropped by the sensor, and its losses tell why.
+    #[prost(uint64, tag = "5")]
+    pub first_sequence: u64,
+}
+/// Events, in the order of their sequences.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Batch {
+    /// Each an encoded `Event`, as the sensor made it: a collector stores what it does not understand, too. Sequences grow,
+    /// within the batch and from batch to batch of a stream.
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    pub events: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+/// How a sensor is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Pulse {
+    /// The sensor's clock.
+    #[prost(message, optional, tag = "1")]
+    pub time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Sequence of the newest event made.
+    #[prost(uint64, tag = "2")]
+    pub last_sequence: u64,
+    /// Events held that are not acknowledged.
+    #[prost(uint64, tag = "3")]
+    pub held_events: u64,
+    /// Bytes in them.
+    #[prost(uint64, tag = "4")]
+    pub held_bytes: u64,
+}
+/// What a collector says.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ConnectResponse {
+    /// One frame.
+    #[prost(oneof = "connect_response::Frame", tags = "1, 2")]
+    pub frame: ::core::option::Option<connect_response::Frame>,
+}
+/// Nested message and enum types in `ConnectResponse`.
+pub mod connect_response {
+    /// One frame.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Frame {
+        /// Answer to `Hello`.
+        #[prost(message, tag = "1")]
+        Welcome(super::Welcome),
+        /// Events were stored.
+        #[prost(message, tag = "2")]
+        Ack(super::Ack),
+    }
+}
+/// Answer to `Hello`: where to go on, and how fast.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Welcome {
+    /// The highest sequence of this run that is stored; 0 where none is. The sensor sends what comes after it.
+    #[prost(uint64, tag = "1")]
+    pub acknowledged: u64,
+    /// Bytes of events that may be under way unacknowledged. A single event may exceed it when nothing else is under way.
+    #[prost(uint64, tag = "2")]
+    pub window_bytes: u64,
+    /// Bytes of one encoded event at most. The sensor drops a bigger one, and tells.
+    #[prost(uint64, tag = "3")]
+    pub max_event_bytes: u64,
+    /// Bytes of the events of one batch at most; a single event may exceed it.
+    #[prost(uint64, tag = "4")]
+    pub max_batch_bytes: u64,
+}
+/// All events up to a sequence are stored.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Ack {
+    /// The sequence.
+    #[prost(uint64, tag = "1")]
+    pub sequence: u64,
+    /// As in `Welcome`, from now on; a collector that cannot keep up makes it smaller.
+    #[prost(uint64, tag = "2")]
+    pub window_bytes: u64,
+}
+/// Generated client implementations.
+pub mod ingest_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Takes events from sensors.
+    #[derive(Debug, Clone)]
+    pub struct IngestServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl IngestServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> IngestServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> IngestServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            IngestServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// The stream of one sensor. A second stream of the same run takes the place of the first, which ends with ABORTED.
+        ///
+        /// Ends with INVALID_ARGUMENT where a frame breaks a rule stated here, RESOURCE_EXHAUSTED where a limit was exceeded (too
+        /// many sensors, more bytes in flight than granted), UNAUTHENTICATED or PERMISSION_DENIED where credentials do not
+        /// suffice, DEADLINE_EXCEEDED where `Hello` did not come in time, and UNAVAILABLE where the collector stops: come back.
+        pub async fn connect(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<Message = super::ConnectRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ConnectResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/mcp_sensor.v1.IngestService/Connect",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("mcp_sensor.v1.IngestService", "Connect"));
+            self.inner.streaming(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod ingest_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with IngestServiceServer.
+    #[async_trait]
+    pub trait IngestService: std::marker::Send + std::marker::Sync + 'static {
+        /// Server streaming response type for the Connect method.
+        type ConnectStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ConnectResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// The stream of one sensor. A second stream of the same run takes the place of the first, which ends with ABORTED.
+        ///
+        /// Ends with INVALID_ARGUMENT where a frame breaks a rule stated here, RESOURCE_EXHAUSTED where a limit was exceeded (too
+        /// many sensors, more bytes in flight than granted), UNAUTHENTICATED or PERMISSION_DENIED where credentials do not
+        /// suffice, DEADLINE_EXCEEDED where `Hello` did not come in time, and UNAVAILABLE where the collector stops: come back.
+        async fn connect(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::ConnectRequest>>,
+        ) -> std::result::Result<tonic::Response<Self::ConnectStream>, tonic::Status>;
+    }
+    /// Takes events from sensors.
+    #[derive(Debug)]
+    pub struct IngestServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> IngestServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for IngestServiceServer<T>
+    where
+        T: IngestService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/mcp_sensor.v1.IngestService/Connect" => {
+                    #[allow(non_camel_case_types)]
+                    struct ConnectSvc<T: IngestService>(pub Arc<T>);
+                    impl<
+                        T: IngestService,
+                    > tonic::server::StreamingService<super::ConnectRequest>
+                    for ConnectSvc<T> {
+                        type Response = super::ConnectResponse;
+                        type ResponseStream = T::ConnectStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                tonic::Streaming<super::ConnectRequest>,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as IngestService>::connect(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ConnectSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for IngestServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "mcp_sensor.v1.IngestService";
+    impl<T> tonic::server::NamedService for IngestServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
     }
 }
