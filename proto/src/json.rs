@@ -29,7 +29,7 @@ pub fn write_event(event: &Event, out: &mut Vec<u8>) {
 // The functions below take their message apart by pattern, so that a new field of the contract is not forgotten here.
 
 fn event_fields(event: &Event, object: &mut Object<'_>) {
-    let Event { id, time, node, sequence, session, client, server, body } = event;
+    let Event { id, time, node, sequence, session, client, server, severity, body } = event;
     object.string("id", id);
     object.time("time", time.as_ref());
     object.string("node", node);
@@ -37,6 +37,7 @@ fn event_fields(event: &Event, object: &mut Object<'_>) {
     object.message("session", session.as_ref(), session_fields);
     object.message("client", client.as_ref(), peer_fields);
     object.message("server", server.as_ref(), peer_fields);
+    object.enumeration("severity", *severity, event::Severity::as_str_name);
     match body {
         Some(event::Body::ToolCall(call)) => object.message("toolCall", Some(call), tool_call_fields),
         Some(event::Body::Message(message)) => object.message("message", Some(message), message_fields),

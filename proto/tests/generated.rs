@@ -34,7 +34,8 @@ fn generate(root: &Path) -> Vec<(&'static str, Vec<u8>)> {
     let with_comments = prost_types::FileDescriptorSet::decode(compiler.encode_file_descriptor_set().as_slice())
         .expect("the compiler writes valid descriptors");
     let out = tempfile::tempdir().expect("a temporary directory can be made");
-    tonic_prost_build::configure().out_dir(out.path()).compile_fds(with_comments).expect("code can be generated");
+    // Without the clients' own `connect`: the rpc `Connect` has that name. `Client::new(channel)` is the way.
+    tonic_prost_build::configure().build_transport(false).out_dir(out.path()).compile_fds(with_comments).expect("code can be generated");
     let code = fs::read(out.path().join("mcp_sensor.v1.rs")).expect("code was generated");
     vec![(CODE, code), (DESCRIPTOR, descriptor)]
 }

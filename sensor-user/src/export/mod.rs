@@ -1,4 +1,5 @@
-//! Events on their way out: as JSON lines for programs ([`json`]), as a live table for people ([`table`]).
+//! Events on their way out: as JSON lines for programs ([`json`]), as a live table for people ([`table`]), to a collector
+//! ([`uplink`]).
 //!
 //! [`event`] makes the proto's event of what the pipeline gives out; an [`Exporter`] takes it from there; [`summary`]
 //! tells at the end what was seen and what was not.
@@ -8,19 +9,15 @@
 
 use std::io;
 
-use mcp_sensor_proto::v1::Event;
+use mcp_sensor_proto::v1::{Event, loss::Count};
 
 pub mod event;
 pub mod json;
-pub mod names;
-pub mod output;
-pub mod sanitize;
-pub mod style;
 pub mod summary;
 pub mod table;
-pub mod units;
-mod words;
+pub mod uplink;
 
+pub use present::{names, output, sanitize, style, units, words};
 pub use summary::Summary;
 
 /// Where events go.
@@ -29,6 +26,16 @@ pub use summary::Summary;
 /// ring held at once), [`tick`](Self::tick) a few times a second, and [`finish`](Self::finish) once. An error ends the
 /// export: the exporter is not used again.
 pub trait Exporter: Send {
+    /// False where an event is not to be numbered nor given to [`event`](Self::event): to whom the events go it is no loss.
+    fn wants(&self, _event: &Event) -> bool {
+        true
+    }
+
+    /// What was lost on the way out, since the start. The sensor tells it in its own events.
+    fn losses(&self) -> Vec<Count> {
+        Vec::new()
+    }
+
     /// Takes one event. It may stay in memory until [`flush`](Self::flush).
     ///
     /// # Errors

@@ -5,14 +5,14 @@
 use std::fmt::Write as _;
 
 use mcp_sensor_proto::v1::event::Body;
-use mcp_sensor_proto::v1::loss::Count;
 use mcp_sensor_proto::v1::session_change::State as SessionState;
 use mcp_sensor_proto::v1::tool_call::State as CallState;
 use mcp_sensor_proto::v1::{BlindSpot, Event, Loss};
 
 use super::sanitize::sanitize;
 use super::style::{Style, Styles};
-use super::{names, units, words};
+use super::units;
+use super::words::{blind_spot, loss};
 
 /// Blind spots that are told one by one.
 const MAX_BLIND_SPOTS: usize = 20;
@@ -124,40 +124,6 @@ impl Summary {
             push_line(styles, Style::WARNING, &format!("  and {more} more: see `mcp-sensor check`"), shown);
         }
     }
-}
-
-/// A loss in words: `lost 12 records in the kernel (1.2 MiB): the ring buffer was full; raise --ring-mib`.
-#[must_use]
-pub(super) fn loss(count: &Count) -> String {
-    let (unit, place) = words::loss_place(count.place);
-    let mut line = match (count.count, count.bytes) {
-        (0, bytes) => format!("lost {} {place}: ", units::bytes(bytes)),
-        (number, 0) => format!("lost {} {place}: ", units::count(number, unit)),
-        (number, bytes) => format!("lost {} {place} ({}): ", units::count(number, unit), units::bytes(bytes)),
-    };
-    line.push_str(words::loss_reason(count.reason));
-    if let Some(mend) = words::loss_mend(count.reason) {
-        line.push_str("; ");
-        line.push_str(mend);
-    }
-    line
-}
-
-/// A blind spot in words, safe to print. `size`: with the bytes that moved unseen, which change while it lasts.
-#[must_use]
-pub(super) fn blind_spot(spot: &BlindSpot, size: bool) -> String {
-    let mut shown = match &spot.process {
-        Some(process) => format!("{}[{}]: ", sanitize(names::short(process)), process.pid),
-        None => "this host: ".to_owned(),
-    };
-    shown.push_str(words::blind_reason(spot.reason));
-    if !spot.detail.is_empty() {
-        let _ = write!(shown, ": {}", sanitize(&spot.detail));
-    }
-    if size && spot.bytes > 0 {
-        let _ = write!(shown, " ({} unseen)", units::bytes(spot.bytes));
-    }
-    shown
 }
 
 fn push_line(styles: Styles, style: Style, line: &str, shown: &mut String) {

@@ -235,8 +235,18 @@ pub(super) fn event(captured: BoxedStrategy<String>) -> impl Strategy<Value = Ev
         })),
         sensor().prop_map(event::Body::Sensor),
     ];
-    (text(), time(), text(), any::<u64>(), session(), peer(), peer(), of(body)).prop_map(
-        |(id, time, node, sequence, session, client, server, body)| Event { id, time, node, sequence, session, client, server, body },
+    (text(), time(), text(), any::<u64>(), session(), peer(), peer(), number(), of(body)).prop_map(
+        |(id, time, node, sequence, session, client, server, severity, body)| Event {
+            id,
+            time,
+            node,
+            sequence,
+            session,
+            client,
+            server,
+            severity,
+            body,
+        },
     )
 }
 
@@ -263,6 +273,7 @@ pub(super) fn example() -> Event {
         session: Some(Session { id: "0".repeat(16), transport: 1, framing: 1, tls: 1, ..Session::default() }),
         client: Some(peer(7, "/usr/bin/python3")),
         server: Some(peer(8, "/usr/bin/node")),
+        severity: 2,
         body: None,
     }
 }

@@ -9,7 +9,7 @@
 
 use std::fmt::Write as _;
 
-use crate::export::units;
+use crate::units;
 
 /// How much of a value is looked at, in bytes.
 const WINDOW: usize = 64 * 1024;

@@ -15,9 +15,9 @@ use super::gaps::Sum;
 use super::layout::Row;
 use super::peers::Peers;
 use super::running::Call;
-use crate::export::style::{Line, Style};
-use crate::export::units::Moment;
-use crate::export::{summary, units, words};
+use crate::style::{Line, Style};
+use crate::units::Moment;
+use crate::{units, words};
 
 /// Columns of captured text that are prepared for a line, however wide the terminal.
 const BUDGET: usize = 400;
@@ -183,10 +183,10 @@ impl SensorLines {
             let before = self.loss.insert((count.place, count.reason), *count).unwrap_or_default();
             let news = Count { count: count.count.saturating_sub(before.count), bytes: count.bytes.saturating_sub(before.bytes), ..*count };
             if news.count > 0 || news.bytes > 0 {
-                lines.push((true, Line::own(Style::WARNING, &summary::loss(&news))));
+                lines.push((true, Line::own(Style::WARNING, &words::loss(&news))));
             }
         }
-        let blind_spots: BTreeSet<String> = sensor.blind_spots.iter().map(|spot| summary::blind_spot(spot, false)).collect();
+        let blind_spots: BTreeSet<String> = sensor.blind_spots.iter().map(|spot| words::blind_spot(spot, false)).collect();
         for spot in blind_spots.difference(&self.blind_spots) {
             lines.push((true, Line::own(Style::WARNING, &format!("blind spot: {spot}"))));
         }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use mcp_sensor_proto::v1::{Event, Gap};
 
 use super::peers::Peers;
-use crate::export::{units, words};
+use crate::{units, words};
 
 /// Nanoseconds between two lines about one direction of a session.
 const PAUSE: i64 = 1_000_000_000;

@@ -8,7 +8,7 @@
 //! - gaps, losses, blind spots, odd messages: yellow, never cut;
 //! - with [`Options::messages`], every message.
 //!
-//! Invariants: nothing from outside gets into a line but through [`super::style::Line::push_raw`]; no line is wider than
+//! Invariants: nothing from outside gets into a line but through [`crate::style::Line::push_raw`]; no line is wider than
 //! the terminal, whose size is read anew for each; memory is bounded, whatever comes in.
 
 mod excerpt;
@@ -31,10 +31,9 @@ use self::gaps::Gaps;
 use self::layout::Layout;
 use self::lines::SensorLines;
 use self::running::Running;
-use super::output::Output;
-use super::style::{Line, Style, Styles};
-use super::units::Moment;
-use super::{Exporter, Summary};
+use crate::output::Output;
+use crate::style::{Line, Style, Styles};
+use crate::units::Moment;
 
 /// Columns of a line that goes to a file or a pipe, if the variable `COLUMNS` says nothing else.
 const COLUMNS_OF_A_FILE: usize = 160;
@@ -185,8 +184,14 @@ impl Table {
     }
 }
 
-impl Exporter for Table {
-    fn event(&mut self, event: &Event) -> io::Result<()> {
+/// An event goes in with [`Table::event`]; after each batch comes [`Table::flush`], a few times a second [`Table::tick`], and
+/// [`Table::finish`] once. After an error the table is not used again.
+impl Table {
+    /// Takes one event. It may stay in memory until [`Table::flush`].
+    ///
+    /// # Errors
+    /// The output could not be written.
+    pub fn event(&mut self, event: &Event) -> io::Result<()> {
         let time = event.time.as_ref().map_or(self.now, lines::nanoseconds);
         self.now = self.now.max(time);
         match &event.body {
@@ -226,11 +231,19 @@ impl Exporter for Table {
         self.output.appended()
     }
 
-    fn flush(&mut self) -> io::Result<()> {
+    /// Brings what was taken so far to its reader.
+    ///
+    /// # Errors
+    /// The output could not be written.
+    pub fn flush(&mut self) -> io::Result<()> {
         self.output.flush()
     }
 
-    fn tick(&mut self, now: i64) -> io::Result<()> {
+    /// Time passes: shows what is due. `now` is in nanoseconds since 1970, on the clock of the events' times.
+    ///
+    /// # Errors
+    /// The output could not be written, or nobody reads it any more ([`io::ErrorKind::BrokenPipe`]).
+    pub fn tick(&mut self, now: i64) -> io::Result<()> {
         self.now = self.now.max(now);
         // The header at once: an empty table shows that there is nothing yet.
         self.layout(now);
@@ -243,7 +256,11 @@ impl Exporter for Table {
         self.output.check_reader()
     }
 
-    fn finish(&mut self, _summary: &Summary) -> io::Result<()> {
+    /// The last call: shows what is left.
+    ///
+    /// # Errors
+    /// The output could not be written.
+    pub fn finish(&mut self) -> io::Result<()> {
         let now = self.now;
         let sums = self.gaps.take();
         self.print_gaps(now, sums);

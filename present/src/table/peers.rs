@@ -6,9 +6,9 @@
 
 use mcp_sensor_proto::v1::{Event, Peer};
 
-use crate::export::names;
-use crate::export::sanitize::is_unsafe;
-use crate::export::style::{Line, Style};
+use crate::names;
+use crate::sanitize::is_unsafe;
+use crate::style::{Line, Style};
 
 /// Columns that a name keeps before a pid gives way.
 const MIN_NAME: usize = 6;
@@ -162,7 +162,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::export::style::Styles;
+    use crate::style::Styles;
 
     fn peer(pid: u32, exe: &str, name: &str) -> Peer {
         Peer { pid, exe: exe.to_owned(), name: name.to_owned(), ..Peer::default() }

@@ -1,10 +1,16 @@
 //! The proto's enumerations in words, for people.
 
-use mcp_sensor_proto::v1::{blind_spot, loss, message, session};
+use std::fmt::Write as _;
+
+use mcp_sensor_proto::v1::loss::Count;
+use mcp_sensor_proto::v1::{BlindSpot, blind_spot, loss, message, session};
+
+use crate::sanitize::sanitize;
+use crate::{names, units};
 
 /// Why something was lost.
 #[must_use]
-pub(super) fn loss_reason(reason: i32) -> &'static str {
+pub fn loss_reason(reason: i32) -> &'static str {
     use loss::Reason;
     match Reason::try_from(reason).unwrap_or_default() {
         Reason::Unspecified | Reason::Unknown => "cause not known",
@@ -23,7 +29,7 @@ pub(super) fn loss_reason(reason: i32) -> &'static str {
 
 /// What could be done about a loss.
 #[must_use]
-pub(super) fn loss_mend(reason: i32) -> Option<&'static str> {
+pub fn loss_mend(reason: i32) -> Option<&'static str> {
     use loss::Reason;
     match Reason::try_from(reason).unwrap_or_default() {
         Reason::RingFull => Some("raise --ring-mib"),
@@ -35,7 +41,7 @@ pub(super) fn loss_mend(reason: i32) -> Option<&'static str> {
 
 /// Where something was lost, and what is counted there: `record`, `in the kernel`.
 #[must_use]
-pub(super) fn loss_place(place: i32) -> (&'static str, &'static str) {
+pub fn loss_place(place: i32) -> (&'static str, &'static str) {
     use loss::Place;
     match Place::try_from(place).unwrap_or_default() {
         Place::Unspecified => ("unit", "at a place not known"),
@@ -49,7 +55,7 @@ pub(super) fn loss_place(place: i32) -> (&'static str, &'static str) {
 
 /// Why something cannot be read.
 #[must_use]
-pub(super) fn blind_reason(reason: i32) -> &'static str {
+pub fn blind_reason(reason: i32) -> &'static str {
     use blind_spot::Reason;
     match Reason::try_from(reason).unwrap_or_default() {
         Reason::Unspecified => "cause not known",
@@ -66,7 +72,7 @@ pub(super) fn blind_reason(reason: i32) -> &'static str {
 
 /// What carries a session, and how it was read: `pipe`, `tcp http1 openssl`.
 #[must_use]
-pub(super) fn carrier(session: &mcp_sensor_proto::v1::Session) -> String {
+pub fn carrier(session: &mcp_sensor_proto::v1::Session) -> String {
     use session::{Framing, Tls, Transport};
     let transport = match session.transport() {
         Transport::Unspecified => "",
@@ -97,7 +103,7 @@ pub(super) fn carrier(session: &mcp_sensor_proto::v1::Session) -> String {
 
 /// What was odd about a message. `None` for what only says how it was written.
 #[must_use]
-pub(super) fn odd_mark(mark: i32) -> Option<&'static str> {
+pub fn odd_mark(mark: i32) -> Option<&'static str> {
     use message::Mark;
     match Mark::try_from(mark).unwrap_or_default() {
         Mark::Batch | Mark::NoLineEnd | Mark::SeveralLines | Mark::NoVersion => None,
@@ -116,4 +122,38 @@ pub(super) fn odd_mark(mark: i32) -> Option<&'static str> {
         Mark::LaxJson => Some("lax JSON"),
         Mark::Ambiguous => Some("servers may read another message in it"),
     }
+}
+
+/// A loss in words: `lost 12 records in the kernel (1.2 MiB): the ring buffer was full; raise --ring-mib`.
+#[must_use]
+pub fn loss(count: &Count) -> String {
+    let (unit, place) = loss_place(count.place);
+    let mut line = match (count.count, count.bytes) {
+        (0, bytes) => format!("lost {} {place}: ", units::bytes(bytes)),
+        (number, 0) => format!("lost {} {place}: ", units::count(number, unit)),
+        (number, bytes) => format!("lost {} {place} ({}): ", units::count(number, unit), units::bytes(bytes)),
+    };
+    line.push_str(loss_reason(count.reason));
+    if let Some(mend) = loss_mend(count.reason) {
+        line.push_str("; ");
+        line.push_str(mend);
+    }
+    line
+}
+
+/// A blind spot in words, safe to print. `size`: with the bytes that moved unseen, which change while it lasts.
+#[must_use]
+pub fn blind_spot(spot: &BlindSpot, size: bool) -> String {
+    let mut shown = match &spot.process {
+        Some(process) => format!("{}[{}]: ", sanitize(names::short(process)), process.pid),
+        None => "this host: ".to_owned(),
+    };
+    shown.push_str(blind_reason(spot.reason));
+    if !spot.detail.is_empty() {
+        let _ = write!(shown, ": {}", sanitize(&spot.detail));
+    }
+    if size && spot.bytes > 0 {
+        let _ = write!(shown, " ({} unseen)", units::bytes(spot.bytes));
+    }
+    shown
 }

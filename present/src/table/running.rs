@@ -9,7 +9,7 @@ use mcp_sensor_proto::v1::tool_call::State;
 use mcp_sensor_proto::v1::{Event, ToolCall};
 
 use super::peers::Peers;
-use crate::export::style::Line;
+use crate::style::Line;
 
 /// Calls that are remembered.
 const MAX_CALLS: usize = 4096;

@@ -3,8 +3,8 @@
 //! From [`WIDE`] columns on, each thing has its column. Below that, tool, arguments and result share one, so that each call
 //! still is one line. Invariant: no line is wider than the terminal, if that has [`NARROWEST`] columns.
 
-use crate::export::style::{Line, Style};
-use crate::export::units::Moment;
+use crate::style::{Line, Style};
+use crate::units::Moment;
 
 use super::peers::Peers;
 

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use prost_types::Timestamp;
 
 use super::*;
-use crate::export::sanitize;
+use crate::sanitize;
 
 /// 2026-01-31 14:03:22 UTC.
 const START: i64 = 1_769_868_202_000_000_000;
@@ -48,7 +48,7 @@ fn run(steps: &[Step], columns: usize, styles: Styles, messages: bool) -> String
             Step::Tick(after) => table.tick(START + after).unwrap(),
         }
     }
-    table.finish(&Summary::default()).unwrap();
+    table.finish().unwrap();
     let bytes = written.0.lock().unwrap().clone();
     String::from_utf8(bytes).unwrap()
 }
