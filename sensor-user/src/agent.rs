@@ -4,8 +4,8 @@ use crate::{
     bpf::{HeldStream, LoadError, Options, Programs, Verdicts, boot_clock},
     capture::{Live, from_kernel, process_of, to_kernel},
     export::Exporter,
-    identity::{Exclusions, Identities},
-    pipeline::{Parts, Pipeline, Taken, VerdictTaker},
+    identity::{self, Exclusions, Identities},
+    pipeline::{Change, Parts, Pipeline, Taken, VerdictTaker},
     status::{KernelSide, Status},
 };
 use rustc_hash::FxHashMap;
@@ -13,12 +13,14 @@ use rustix::time::{ClockId, clock_gettime};
 use sensor_core::{
     engine::Config,
     input::{End, ProcessId, StreamKey, Time, Touch, Verdict},
+    redact::{Level, Redactor},
 };
 use sensor_ebpf::VerdictKind;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::{
+    cell::RefCell,
     io,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{Arc, atomic::AtomicBool, mpsc::Receiver},
 };
 use thiserror::Error;
 
@@ -55,6 +57,23 @@ pub struct Settings {
     pub identities: Identities,
     /// Where events go.
     pub exporter: Box<dyn Exporter>,
+    /// Name of the host.
+    pub node: String,
+}
+
+/// The table of processes. Command lines are redacted unless the operator asked for everything.
+#[must_use]
+pub fn identities(level: Level) -> Identities {
+    let level = if level == Level::Full { Level::Full } else { Level::Redacted };
+    let redactor = RefCell::new(Redactor::new(level));
+    let redact = move |arguments: &[String]| redactor.borrow_mut().arguments(arguments);
+    Identities::new(identity::Settings::new(Box::new(redact)))
+}
+
+/// The name that the host gives itself.
+#[must_use]
+pub fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 /// Captures until SIGINT or SIGTERM; a second signal ends the process at once.
@@ -63,7 +82,6 @@ pub struct Settings {
 /// Where capture cannot be set up, or the output fails. [`crate::export::is_closed`] tells whether only the reader of the
 /// output has gone, which is no failure.
 pub fn run(settings: Settings) -> Result<(), AgentError> {
-    let Settings { kernel, mut engine, exclusions, mut identities, exporter } = settings;
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         // Order matters: the first signal only sets the flag, the second finds it set.
@@ -71,7 +89,15 @@ pub fn run(settings: Settings) -> Result<(), AgentError> {
             .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
             .map_err(AgentError::Setup)?;
     }
+    capture(settings, &stop, None)
+}
 
+/// Captures until `stop` is set; does what `changes` say meanwhile.
+///
+/// # Errors
+/// As for [`run`].
+pub fn capture(settings: Settings, stop: &AtomicBool, changes: Option<Receiver<Change>>) -> Result<(), AgentError> {
+    let Settings { kernel, mut engine, exclusions, mut identities, exporter, node } = settings;
     let mut programs = Programs::load(kernel)?;
     let verdicts = programs.take_verdicts()?;
     let counters = programs.take_counters()?;
@@ -84,16 +110,18 @@ pub fn run(settings: Settings) -> Result<(), AgentError> {
     let unnamed = identities.scan().err();
     let held = programs.held_streams()?;
 
-    let node = rustix::system::uname().nodename().to_string_lossy().into_owned();
     engine.boot_time = wall_clock().saturating_sub(started);
     engine.node = node_number(&node);
     let status = Status::new(started, engine.boot_time, Some(KernelSide { programs, counters }), shortcomings(&absent, unnamed.as_ref()));
     let verdicts = Some(verdict_taker(verdicts));
     let mut pipeline = Pipeline::new(Parts { source, config: engine, identities, exclusions, exporter, verdicts, node, status });
+    if let Some(changes) = changes {
+        pipeline.listen(changes);
+    }
     for touch in holders(&held, started) {
         pipeline.held(&touch);
     }
-    pipeline.run(&stop, |source| source.stop()).map_err(AgentError::Output)
+    pipeline.run(stop, |source| source.stop()).map_err(AgentError::Output)
 }
 
 /// What this kernel or these privileges lack, in words; empty where nothing.

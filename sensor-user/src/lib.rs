@@ -2,15 +2,17 @@
 //!
 //! In the order of the data's way: [`bpf`] (load, attach, drain the ring) → [`capture`] (records become input) →
 //! [`pipeline`] (drives [`sensor_core::engine`]) → [`outlet`] (names the peers, by [`identity`]) → [`export`] (JSON
-//! lines, the live table). [`agent`] puts them together for live capture; [`status`] is what the sensor says of itself;
+//! lines, the live table). [`agent`] puts them together for live capture; [`service`] runs it unattended, as [`config`] says; [`status`] is what the sensor says of itself;
 //! [`cli`] is what people type.
 
 pub mod agent;
 pub mod bpf;
 pub mod capture;
 pub mod cli;
+pub mod config;
 pub mod export;
 pub mod identity;
 pub mod outlet;
 pub mod pipeline;
+pub mod service;
 pub mod status;

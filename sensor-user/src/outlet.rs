@@ -4,7 +4,7 @@ use crate::{
     export::{Exporter, Summary, event},
     identity::Identities,
     pipeline::{Taken, VerdictTaker},
-    status::{BlindSpots, blind_spot},
+    status::{BlindSpots, Told, blind_spot},
 };
 use mcp_sensor_proto::v1;
 use rustc_hash::FxHashMap;
@@ -43,6 +43,7 @@ pub struct Outlet {
     failure: Option<io::Error>,
     now: Time,
     blind_spots: BlindSpots,
+    told: Told,
 }
 
 impl Outlet {
@@ -63,6 +64,7 @@ impl Outlet {
             failure: None,
             now: 0,
             blind_spots: BlindSpots::default(),
+            told: Told::default(),
         }
     }
 
@@ -107,6 +109,13 @@ impl Outlet {
         }
     }
 
+    /// Tells the kernel to look at an excluded stream again.
+    pub fn readmit(&mut self, stream: StreamKey) {
+        if let Some(verdicts) = &mut self.verdicts {
+            verdicts(stream, Taken::Verdict(Verdict::Ignore));
+        }
+    }
+
     /// Gives out an event of the sensor itself.
     ///
     /// # Errors
@@ -117,6 +126,7 @@ impl Outlet {
             id: format!("{wall:016x}{:016x}", self.sequence),
             time: Some(event::timestamp(now, self.boot_time)),
             node: self.node.clone(),
+            severity: self.told.severity(&sensor).into(),
             body: Some(v1::event::Body::Sensor(sensor)),
             ..v1::Event::default()
         };
@@ -184,9 +194,12 @@ impl Outlet {
     }
 
     fn give(&mut self, mut event: v1::Event) {
+        self.summary.count(&event);
+        if !self.exporter.wants(&event) {
+            return;
+        }
         self.sequence += 1;
         event.sequence = self.sequence;
-        self.summary.count(&event);
         if self.failure.is_none()
             && let Err(error) = self.exporter.event(&event)
         {
@@ -212,6 +225,12 @@ impl Outlet {
     pub fn tick(&mut self, now: Time) -> io::Result<()> {
         let wall = u128::from(now) + u128::from(self.boot_time);
         self.exporter.tick(i64::try_from(wall).unwrap_or(i64::MAX))
+    }
+
+    /// What was lost behind this point so far.
+    #[must_use]
+    pub fn losses(&self) -> Vec<v1::loss::Count> {
+        self.exporter.losses()
     }
 
     /// What could not be read so far.

@@ -16,13 +16,17 @@ use crate::{
     outlet::Outlet,
     status::Status,
 };
+use rustc_hash::FxHashSet;
 use sensor_core::{
     engine::{Config, Engine},
     input::{End, StreamKey, Time, Touch, Verdict},
 };
 use std::{
     io,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        mpsc::Receiver,
+    },
     time::Duration,
 };
 
@@ -43,6 +47,18 @@ pub enum Taken {
     Exclude,
 }
 
+/// Streams that were excluded and that are remembered, so that they can be looked at again.
+const EXCLUDED_STREAMS: usize = 16 * 1024;
+
+/// What can change while the pipeline runs.
+#[derive(Debug)]
+pub enum Change {
+    /// Whom to leave alone from now on. Streams that were excluded before are judged anew.
+    Exclusions(Exclusions),
+    /// What the sensor says in its own events, until it is taken back with `None`.
+    Note(Option<String>),
+}
+
 /// The pipeline, and all that it needs.
 pub struct Pipeline<S> {
     source: S,
@@ -51,7 +67,15 @@ pub struct Pipeline<S> {
     exclusions: Exclusions,
     status: Status,
     last_tick: Time,
-    excluded_records: u64,
+    excluded: Excluded,
+    changes: Option<Receiver<Change>>,
+}
+
+/// What the configuration excludes, so far.
+#[derive(Default)]
+struct Excluded {
+    records: u64,
+    streams: FxHashSet<StreamKey>,
 }
 
 /// What a pipeline is made of.
@@ -81,7 +105,12 @@ impl<S: Source> Pipeline<S> {
         let Parts { source, config, identities, exclusions, exporter, verdicts, node, status } = parts;
         let outlet = Outlet::new(identities, exporter, verdicts, node, config.boot_time);
         let engine = Engine::new(config);
-        Self { source, engine, outlet, exclusions, status, last_tick: 0, excluded_records: 0 }
+        Self { source, engine, outlet, exclusions, status, last_tick: 0, excluded: Excluded::default(), changes: None }
+    }
+
+    /// What is to change while it runs.
+    pub fn listen(&mut self, changes: Receiver<Change>) {
+        self.changes = Some(changes);
     }
 
     /// Tells the pipeline of a stream that was open before it began, and of who holds an end of it.
@@ -107,6 +136,7 @@ impl<S: Source> Pipeline<S> {
             let now = self.source.now();
             if now.saturating_sub(self.last_tick) >= TICK || progress == Progress::End {
                 self.last_tick = now;
+                self.change();
                 self.engine.tick(now, &mut self.outlet);
                 self.outlet.release(now);
                 if let Some(sensor) = self.status.changes(now, &self.engine, &self.source, &mut self.outlet) {
@@ -121,11 +151,31 @@ impl<S: Source> Pipeline<S> {
         }
     }
 
+    /// Does what it is told to do otherwise.
+    fn change(&mut self) {
+        let Self { outlet, exclusions, status, excluded, changes, .. } = self;
+        for change in changes.iter().flat_map(Receiver::try_iter) {
+            match change {
+                Change::Note(note) => status.note(note),
+                Change::Exclusions(new) => {
+                    *exclusions = new;
+                    // An ignored stream is probed again soon, and excluded again where that still holds.
+                    for stream in excluded.streams.drain() {
+                        outlet.readmit(stream);
+                    }
+                }
+            }
+        }
+    }
+
     fn read(&mut self) -> Progress {
-        let Self { source, engine, outlet, exclusions, excluded_records, .. } = self;
+        let Self { source, engine, outlet, exclusions, excluded, .. } = self;
         source.read(WAIT, &mut |record| {
-            if excluded(&record, exclusions, outlet) {
-                *excluded_records += 1;
+            if let Some(stream) = exclusion(&record, exclusions, outlet) {
+                excluded.records += 1;
+                if excluded.streams.len() < EXCLUDED_STREAMS {
+                    excluded.streams.insert(stream);
+                }
                 return;
             }
             match record {
@@ -162,19 +212,17 @@ impl<S: Source> Pipeline<S> {
     }
 }
 
-/// True where the configuration excludes the process of a record; the kernel is told to leave its stream alone.
-fn excluded(record: &Record<'_>, exclusions: &Exclusions, outlet: &mut Outlet) -> bool {
+/// The stream of a record whose process the configuration excludes; the kernel is told to leave it alone.
+fn exclusion(record: &Record<'_>, exclusions: &Exclusions, outlet: &mut Outlet) -> Option<StreamKey> {
     if exclusions.is_empty() {
-        return false;
+        return None;
     }
     let (stream, process, _end): (StreamKey, _, End) = match record {
         Record::Chunk(chunk) => (chunk.stream, chunk.process, chunk.end),
         Record::Touch(touch) => (touch.stream, touch.process, touch.end),
-        Record::Exec(_) | Record::Fork(_) | Record::Exit(_) => return false,
+        Record::Exec(_) | Record::Fork(_) | Record::Exit(_) => return None,
     };
-    if exclusions.matches(&outlet.identities().get(process)).is_none() {
-        return false;
-    }
+    exclusions.matches(&outlet.identities().get(process))?;
     outlet.exclude(stream);
-    true
+    Some(stream)
 }

@@ -11,6 +11,7 @@ use crate::{
 use mcp_sensor_proto::v1::{
     self,
     blind_spot::Reason as BlindReason,
+    event::Severity,
     loss::{Count, Place, Reason},
     message::Direction,
     sensor::State,
@@ -23,6 +24,8 @@ use sensor_ebpf::Counter;
 
 /// Time between two reports of losses at least.
 const REPORT: Time = 1_000_000_000;
+/// Time between two events of the sensor at most: who listens knows by them that it lives.
+const ALIVE: Time = 60_000_000_000;
 /// Blind spots that are kept apart; the bytes of more are added to the last one.
 const BLIND_SPOTS: usize = 64;
 
@@ -62,21 +65,44 @@ impl BlindSpots {
     }
 }
 
+/// What the sensor said of itself last: what is worse since then asks for attention, what is as it was does not.
+#[derive(Debug, Default)]
+pub struct Told {
+    loss: v1::Loss,
+    blind_spots: Vec<v1::BlindSpot>,
+    detail: String,
+}
+
+impl Told {
+    /// How much attention an event of the sensor asks for, after those before it.
+    pub fn severity(&mut self, sensor: &v1::Sensor) -> Severity {
+        let v1::Sensor { loss, blind_spots, detail, .. } = sensor;
+        let loss = loss.clone().unwrap_or_default();
+        let worse = loss != self.loss || *blind_spots != self.blind_spots || (*detail != self.detail && !detail.is_empty());
+        *self = Self { loss, blind_spots: blind_spots.clone(), detail: detail.clone() };
+        if worse { Severity::Medium } else { Severity::Info }
+    }
+}
+
 /// Keeps what the sensor says of itself.
 pub struct Status {
     started: Time,
     boot_time: u64,
     kernel: Option<KernelSide>,
     detail: String,
+    note: Option<String>,
+    news: bool,
     told: v1::Loss,
     told_at: Time,
+    alive_at: Time,
 }
 
 impl Status {
     /// `kernel` is absent where the source is a recording; `detail` says what this kernel lacks, in words.
     #[must_use]
     pub fn new(started: Time, boot_time: u64, kernel: Option<KernelSide>, detail: String) -> Self {
-        Self { started, boot_time, kernel, detail, told: v1::Loss::default(), told_at: 0 }
+        let (told, told_at, alive_at) = (v1::Loss::default(), 0, started);
+        Self { started, boot_time, kernel, detail, note: None, news: false, told, told_at, alive_at }
     }
 
     /// When the sensor started.
@@ -91,31 +117,40 @@ impl Status {
         self.sensor(State::Ready, v1::Loss::default(), Vec::new())
     }
 
-    /// An event where losses or blind spots have changed, at most one a second.
+    /// Something that an operator should know of, until it is taken back with `None`. Told with the next event.
+    pub fn note(&mut self, note: Option<String>) {
+        self.news |= note != self.note;
+        self.note = note;
+    }
+
+    /// An event where losses or blind spots have changed, at most one a second, and one a minute in any case.
     pub fn changes(&mut self, now: Time, engine: &Engine, source: &impl Source, outlet: &mut Outlet) -> Option<v1::Sensor> {
         if now.saturating_sub(self.told_at) < REPORT {
             return None;
         }
         self.told_at = now;
-        let news = outlet.blind_spots().take_changed();
-        let loss = self.loss(engine, source);
-        if loss == self.told && !news {
+        let news = outlet.blind_spots().take_changed() | std::mem::take(&mut self.news);
+        let loss = self.loss(engine, source, outlet);
+        if loss == self.told && !news && now.saturating_sub(self.alive_at) < ALIVE {
             return None;
         }
+        self.alive_at = now;
         self.told.clone_from(&loss);
-        Some(self.sensor(State::Degraded, loss, outlet.blind_spots().spots.clone()))
+        let spots = outlet.blind_spots().spots.clone();
+        let whole = loss.counts.is_empty() && spots.is_empty() && self.detail.is_empty();
+        Some(self.sensor(if whole { State::Ready } else { State::Degraded }, loss, spots))
     }
 
     /// The last event, with the sums.
     pub fn stopping(&mut self, engine: &Engine, source: &impl Source, outlet: &mut Outlet) -> v1::Sensor {
-        let loss = self.loss(engine, source);
+        let loss = self.loss(engine, source, outlet);
         self.sensor(State::Stopping, loss, outlet.blind_spots().spots.clone())
     }
 
     fn sensor(&self, state: State, loss: v1::Loss, blind_spots: Vec<v1::BlindSpot>) -> v1::Sensor {
         v1::Sensor {
             state: state.into(),
-            detail: self.detail.clone(),
+            detail: self.told_detail(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started: Some(timestamp(self.started, self.boot_time)),
             loss: Some(loss),
@@ -123,7 +158,12 @@ impl Status {
         }
     }
 
-    fn loss(&mut self, engine: &Engine, source: &impl Source) -> v1::Loss {
+    fn told_detail(&self) -> String {
+        let parts = [Some(self.detail.as_str()), self.note.as_deref()];
+        parts.into_iter().flatten().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
+    }
+
+    fn loss(&mut self, engine: &Engine, source: &impl Source, outlet: &Outlet) -> v1::Loss {
         let mut counts = Vec::new();
         if let Some(KernelSide { programs, counters }) = &self.kernel {
             match counters.read() {
@@ -144,6 +184,7 @@ impl Status {
         let counters = engine.counters();
         push(&mut counts, Place::Pipeline, Reason::Memory, counters.given_up_for_memory + counters.calls_given_up, 0);
         push(&mut counts, Place::Pipeline, Reason::Unknown, source.undecodable(), 0);
+        counts.extend(outlet.losses());
         v1::Loss { counts }
     }
 }

@@ -6,6 +6,7 @@ use clap::{ArgAction, Parser, Subcommand, ValueEnum, value_parser};
 use clap_complete::Shell;
 
 use super::filter::{Glob, Name, Pattern};
+use crate::config::Given;
 use crate::export::style::ColorChoice;
 
 const ABOUT: &str = "Shows the MCP traffic of this host: who calls which tool of whom, with what, and what came back";
@@ -24,14 +25,15 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  all went well (also after Ctrl-C, or when the reader of the output went away)
   1  something failed while running
-  2  the command line cannot be understood
+  2  the command line or the configuration cannot be understood
   3  this machine or this user cannot capture; `mcp-sensor check` tells why";
 
 const EXAMPLES: &str = "\
 Examples:
   sudo mcp-sensor watch                 a live table of tool calls
   sudo mcp-sensor watch --json | jq .   the same as JSON, one object a line
-  sudo mcp-sensor check                 what works on this machine, and what to mend";
+  sudo mcp-sensor check                 what works on this machine, and what to mend
+  sudo mcp-sensor run --config FILE     send everything to a collector, as a service";
 
 const WATCH_ABOUT: &str = "Shows tool calls as they happen, until Ctrl-C";
 
@@ -65,6 +67,36 @@ Tells what works on this machine, and how to mend what does not.
 Loads the kernel programs, attaches none, and removes them. Ends with 0 if all that \
 capturing needs is there, and with 3 if not.";
 
+const RUN_ABOUT: &str = "Captures and sends everything to a collector, until SIGTERM";
+
+const RUN_LONG_ABOUT: &str = "\
+Captures and sends everything to a collector, until SIGTERM.
+
+For systemd or a DaemonSet. It starts and captures whether the collector is there or not, holds what \
+the collector has not acknowledged (in memory, within --buffer-mib), and connects again. What it has \
+to drop is told in the log and in its own events.
+
+SIGHUP reads the configuration again. A flag goes before an environment variable, a variable before \
+the file, the file before the default; `mcp-sensor config` prints all settings with their defaults.";
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  mcp-sensor run --config /etc/mcp-sensor/sensor.toml
+  mcp-sensor run --collector unix:/run/mcp-collector/ingest.sock
+  mcp-sensor run --collector https://collector.example:4317 --ca-file ca.pem --token-file token
+  MCP_SENSOR_COLLECTOR=http://localhost:4317 mcp-sensor run --log-format json";
+
+const CONFIG_ABOUT: &str = "Prints the default configuration file, or checks one";
+
+const CONFIG_LONG_ABOUT: &str = "\
+Prints the default configuration file of `mcp-sensor run`, with a comment for each setting; or, with \
+--check, tells whether a file can be used: ends with 0 if so, and with 2 if not.";
+
+const CONFIG_EXAMPLES: &str = "\
+Examples:
+  mcp-sensor config > /etc/mcp-sensor/sensor.toml
+  mcp-sensor config --check /etc/mcp-sensor/sensor.toml";
+
 /// The whole command line.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "mcp-sensor", version, about = ABOUT, long_about = LONG_ABOUT)]
@@ -83,6 +115,13 @@ pub enum Command {
     /// `mcp-sensor watch`.
     #[command(about = WATCH_ABOUT, long_about = WATCH_LONG_ABOUT)]
     Watch(Box<Watch>),
+    /// `mcp-sensor run`.
+    #[command(about = RUN_ABOUT, long_about = RUN_LONG_ABOUT)]
+    #[command(after_help = EXIT_CODES, after_long_help = format!("{RUN_EXAMPLES}\n\n{EXIT_CODES}"))]
+    Run(Box<Given>),
+    /// `mcp-sensor config`.
+    #[command(about = CONFIG_ABOUT, long_about = CONFIG_LONG_ABOUT)]
+    Config(ConfigCommand),
     /// `mcp-sensor check`.
     #[command(about = CHECK_ABOUT, long_about = CHECK_LONG_ABOUT)]
     Check(Check),
@@ -215,6 +254,15 @@ pub struct Check {
     pub color: Color,
 }
 
+/// `mcp-sensor config`.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = CONFIG_EXAMPLES)]
+pub struct ConfigCommand {
+    /// Check this file instead
+    #[arg(long, value_name = "FILE")]
+    pub check: Option<PathBuf>,
+}
+
 /// How much of the contents of messages leaves the sensor.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub enum Payload {
@@ -325,6 +373,9 @@ mod tests {
         insta::assert_snapshot!("help_long", help("mcp-sensor --help"));
         insta::assert_snapshot!("help_watch_short", help("mcp-sensor watch -h"));
         insta::assert_snapshot!("help_watch_long", help("mcp-sensor watch --help"));
+        insta::assert_snapshot!("help_run_short", help("mcp-sensor run -h"));
+        insta::assert_snapshot!("help_run_long", help("mcp-sensor run --help"));
+        insta::assert_snapshot!("help_config_long", help("mcp-sensor config --help"));
         insta::assert_snapshot!("help_check_long", help("mcp-sensor check --help"));
         insta::assert_snapshot!("help_completions", help("mcp-sensor completions --help"));
     }

@@ -9,6 +9,7 @@ pub mod error;
 pub mod exit;
 pub mod filter;
 mod run;
+mod service;
 
 use std::io::{self, Write as _};
 

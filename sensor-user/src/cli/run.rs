@@ -8,23 +8,19 @@ use crate::{
         Exporter, Summary, is_closed,
         style::{ColorChoice, Styles},
     },
-    identity::{self, Exclusions, Identities},
+    identity::{self, Exclusions},
 };
 use mcp_sensor_proto::v1::{Event, event::Body};
-use sensor_core::{
-    engine::Config,
-    redact::{Level, Redactor},
-};
-use std::{
-    cell::RefCell,
-    io::{self, Write as _},
-};
+use sensor_core::{engine::Config, redact::Level};
+use std::io::{self, Write as _};
 
 /// Does what the command line says; gives how the program ends.
 #[must_use]
 pub fn run(args: Args) -> Exit {
     let (result, color) = match args.command {
         Command::Watch(options) => (watch(&options), options.color.into()),
+        Command::Run(given) => (super::service::run(&given), ColorChoice::Auto),
+        Command::Config(options) => (super::service::config(&options), ColorChoice::Auto),
         Command::Check(options) => (check(&options), options.color.into()),
         Command::Completions { shell } => (completions(shell).map(|()| Exit::Ok).map_err(Failure::of_output), ColorChoice::Auto),
     };
@@ -47,7 +43,8 @@ fn watch(options: &Watch) -> Result<Exit, Failure> {
             ..Config::default()
         },
         exclusions: exclusions(options)?,
-        identities: identities(level),
+        identities: agent::identities(level),
+        node: agent::host_name(),
         exporter: Box::new(Filtered {
             filter: Filter::new(&options.filters),
             messages: options.messages,
@@ -65,7 +62,7 @@ fn watch(options: &Watch) -> Result<Exit, Failure> {
 }
 
 /// Names what is missing and how to get it, rather than what the kernel said first.
-fn cannot_capture(error: &crate::bpf::LoadError) -> Failure {
+pub(super) fn cannot_capture(error: &crate::bpf::LoadError) -> Failure {
     let (items, _) = preflight(Options::default());
     let missing = items.iter().find(|item| item.required && item.state == crate::bpf::CheckState::Missing);
     let (cause, mend) =
@@ -93,14 +90,6 @@ fn kernel_options(ring_mib: u32, call_mib: u32) -> Options {
 
 fn mebibytes(number: u32) -> usize {
     usize::try_from(u64::from(number) << 20).unwrap_or(usize::MAX)
-}
-
-/// The table of processes. Command lines are redacted unless the operator asked for everything.
-fn identities(level: Level) -> Identities {
-    let level = if level == Level::Full { Level::Full } else { Level::Redacted };
-    let redactor = RefCell::new(Redactor::new(level));
-    let redact = move |arguments: &[String]| redactor.borrow_mut().arguments(arguments);
-    Identities::new(identity::Settings::new(Box::new(redact)))
 }
 
 fn exclusions(options: &Watch) -> Result<Exclusions, Failure> {

@@ -3,7 +3,11 @@
 //! Invariant: the same event of the same traffic becomes the same proto event, live or replayed, but for `sequence` and
 //! `node`. Nothing is decided here: fields are carried over, numbers become what the contract says.
 
-use mcp_sensor_proto::v1::{self, event::Body, loss, message, session, session_change, tool_call};
+use mcp_sensor_proto::v1::{
+    self,
+    event::{Body, Severity},
+    loss, message, session, session_change, tool_call,
+};
 use prost_types::Timestamp;
 use sensor_core::event as core;
 use sensor_core::input::{LossReasons, Time};
@@ -32,7 +36,17 @@ pub fn build(
         client: peer(client, &session.client_info),
         server: peer(server, &session.server_info),
         session: Some(self::session(session)),
+        severity: severity(body).into(),
         body: Some(self::body(body)),
+    }
+}
+
+/// How much attention an event asks for: what it says stands at the proto's `Severity`.
+const fn severity(body: &core::Body<'_>) -> Severity {
+    match body {
+        core::Body::Message(_) => Severity::Debug,
+        core::Body::ToolCall(_) | core::Body::Session(_) => Severity::Info,
+        core::Body::Gap(_) => Severity::Medium,
     }
 }
 

@@ -134,7 +134,7 @@ fn push_line(styles: Styles, style: Style, line: &str, shown: &mut String) {
 
 #[cfg(test)]
 mod tests {
-    use mcp_sensor_proto::v1::loss::{Place, Reason};
+    use mcp_sensor_proto::v1::loss::{Count, Place, Reason};
     use mcp_sensor_proto::v1::{Gap, Message, Peer, Sensor, SessionChange, ToolCall, blind_spot};
 
     use super::*;

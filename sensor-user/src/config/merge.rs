@@ -1,0 +1,268 @@
+//! Puts the sources together: flag before variable before file before default, and checks that the whole makes sense.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::error::{ConfigError, Origin};
+use super::file::{self, Value};
+use super::flags::Given;
+use super::settings::{Choice, Field, SETTINGS, Setting};
+use super::{Collector, Config};
+
+/// The environment variables whose names begin with `MCP_SENSOR_`.
+pub type Environment = HashMap<String, String>;
+
+/// A configuration, and where it comes from.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// Environment variables that look like settings and are none.
+    pub strange_variables: Vec<String>,
+    origins: HashMap<&'static str, Origin>,
+}
+
+impl Loaded {
+    /// Where the value of a setting comes from.
+    #[must_use]
+    pub fn origin(&self, flag: &str) -> Origin {
+        self.origins.get(flag).cloned().unwrap_or_default()
+    }
+
+    fn set(&mut self, setting: &'static Setting, value: Value, origin: Origin) -> Result<(), ConfigError> {
+        apply(setting, &mut self.config, value, &origin)?;
+        self.origins.insert(setting.flag, origin);
+        Ok(())
+    }
+
+    fn impossible(&self, flag: &str, value: &impl ToString, why: &str, mend: &str) -> ConfigError {
+        let key = SETTINGS.iter().find(|setting| setting.flag == flag).map(Setting::full_key).unwrap_or_default();
+        ConfigError::Impossible { origin: self.origin(flag), key, value: value.to_string(), why: why.to_owned(), mend: mend.to_owned() }
+    }
+}
+
+/// Reads the configuration file, where one is named, and puts everything together.
+///
+/// # Errors
+/// Where the configuration cannot be used; it says why.
+pub fn load(file: Option<&Path>, environment: &Environment, given: &Given) -> Result<Loaded, ConfigError> {
+    let mut loaded = Loaded { config: Config::default(), strange_variables: strange(environment), origins: HashMap::new() };
+    if let Some(path) = file {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        for found in file::parse(path, &text)? {
+            loaded.set(found.setting, found.value, found.origin)?;
+        }
+    }
+    for setting in SETTINGS {
+        let variable = setting.variable();
+        // An empty variable is one that is not set: orchestrators cannot always leave one out.
+        if let Some(text) = environment.get(&variable).filter(|text| !text.is_empty()) {
+            let parts =
+                if is_list(&setting.field) { text.split(',').map(|part| part.trim().to_owned()).collect() } else { vec![text.clone()] };
+            loaded.set(setting, of_words(&setting.field, parts), Origin::Variable(variable))?;
+        }
+    }
+    for (setting, words) in given.values() {
+        loaded.set(setting, of_words(&setting.field, words.clone()), Origin::Flag(setting.flag))?;
+    }
+    check(&loaded)?;
+    Ok(loaded)
+}
+
+/// What one setting alone cannot tell.
+fn check(loaded: &Loaded) -> Result<(), ConfigError> {
+    let Collector { address, ca_file, cert_file, key_file, server_name, insecure, backoff_min, backoff_max, .. } = &loaded.config.collector;
+    if backoff_min > backoff_max {
+        let why = "it is longer than collector.backoff_max";
+        return Err(loaded.impossible("backoff-min", &time(*backoff_min), why, "make it shorter, or collector.backoff_max longer"));
+    }
+    for (one, other, flag, value) in
+        [(cert_file, key_file, "cert-file", "collector.key_file"), (key_file, cert_file, "key-file", "collector.cert_file")]
+    {
+        if let (Some(path), None) = (one, other) {
+            let why = format!("{value} is not set, and neither is of use alone");
+            return Err(loaded.impossible(flag, &path.display(), &why, &format!("set {value}, too")));
+        }
+    }
+    let Some(address) = address else { return Ok(()) };
+    if !address.is_encrypted() {
+        let settings = [
+            ("ca-file", ca_file.as_ref().map(|path| path.display().to_string())),
+            ("cert-file", cert_file.as_ref().map(|path| path.display().to_string())),
+            ("server-name", server_name.clone()),
+        ];
+        for (flag, value) in settings {
+            if let Some(value) = value {
+                let why = "it is for https, and collector.address is not";
+                return Err(loaded.impossible(flag, &value, why, "use https in collector.address, or remove this"));
+            }
+        }
+        if !address.is_local() && !insecure {
+            let why = "events would cross the network unencrypted";
+            let mend = "use https; or, where nobody else can be on the way, set collector.insecure = true";
+            return Err(loaded.impossible("collector", address, why, mend));
+        }
+    }
+    Ok(())
+}
+
+/// Puts a value where it belongs.
+fn apply(setting: &Setting, config: &mut Config, value: Value, origin: &Origin) -> Result<(), ConfigError> {
+    let impossible = |value: &dyn std::fmt::Display, why: String, mend: String| ConfigError::Impossible {
+        origin: origin.clone(),
+        key: setting.full_key(),
+        value: value.to_string(),
+        why,
+        mend,
+    };
+    let empty = || impossible(&"empty", "an empty value says nothing".to_owned(), "remove the setting, or give it a value".to_owned());
+    match (&setting.field, value) {
+        (Field::Text(_) | Field::Path(_) | Field::Address(_), Value::Text(text)) if text.is_empty() => return Err(empty()),
+        (Field::Texts(_) | Field::Paths(_), Value::Texts(texts)) if texts.iter().any(String::is_empty) => return Err(empty()),
+        (Field::Text(of), Value::Text(text)) => *of(config) = Some(text),
+        (Field::Path(of), Value::Text(text)) => *of(config) = Some(PathBuf::from(text)),
+        (Field::Address(of), Value::Text(text)) => {
+            let mend = format!("write for example {}", setting.example);
+            *of(config) = Some(text.parse().map_err(|error: crate::export::uplink::address::AddressError| {
+                impossible(&format!("\"{text}\""), error.to_string(), mend)
+            })?);
+        }
+        (Field::Switch(of), Value::Switch(switch)) => *of(config) = switch,
+        (Field::Number { of, min, max, power_of_two }, Value::Number(number)) => {
+            let valid =
+                u32::try_from(number).ok().filter(|number| (min..=max).contains(&number) && (!power_of_two || number.is_power_of_two()));
+            let kind = if *power_of_two { "a power of two" } else { "a number" };
+            let refused = || impossible(&number, format!("it must be {kind} from {min} to {max}"), "choose one of those".to_owned());
+            *of(config) = valid.ok_or_else(refused)?;
+        }
+        (Field::Duration { of, min, max }, Value::Text(text)) => {
+            let refused =
+                |why: String| impossible(&format!("\"{text}\""), why, "write for example \"250ms\", \"5s\" or \"2min\"".to_owned());
+            let duration = duration(&text).ok_or_else(|| refused("it must be a whole number with ms, s, min or h".to_owned()))?;
+            if !(*min..=*max).contains(&duration) {
+                return Err(refused(format!("it must be from {} to {}", time(*min), time(*max))));
+            }
+            *of(config) = duration;
+        }
+        (Field::Texts(of), Value::Texts(texts)) => {
+            check_users(setting, &texts).map_err(|user| {
+                let mend = "give a name of /etc/passwd, or a number".to_owned();
+                impossible(&format!("\"{user}\""), "there is no user of this name".to_owned(), mend)
+            })?;
+            *of(config) = texts;
+        }
+        (Field::Paths(of), Value::Texts(texts)) => *of(config) = texts.into_iter().map(PathBuf::from).collect(),
+        (Field::Payload(of), Value::Text(text)) => {
+            *of(config) = choice(&text).map_err(|words| impossible(&format!("\"{text}\""), words, PICK.to_owned()))?
+        }
+        (Field::Format(of), Value::Text(text)) => {
+            *of(config) = choice(&text).map_err(|words| impossible(&format!("\"{text}\""), words, PICK.to_owned()))?
+        }
+        (Field::Level(of), Value::Text(text)) => {
+            *of(config) = choice(&text).map_err(|words| impossible(&format!("\"{text}\""), words, PICK.to_owned()))?
+        }
+        (field, value) => {
+            let (wanted, example) = wanted(field);
+            let mend =
+                format!("write for example {} = {}", setting.key, if setting.example.is_empty() { example } else { setting.example });
+            let origin = origin.clone();
+            return Err(ConfigError::WrongType { origin, key: setting.full_key(), wanted, found: found(&value), mend });
+        }
+    }
+    Ok(())
+}
+
+const PICK: &str = "choose one of those";
+
+fn choice<T: Choice>(text: &str) -> Result<T, String> {
+    let words = || T::WORDS.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", ");
+    T::WORDS.iter().find(|(word, _)| *word == text).map(|(_, value)| *value).ok_or_else(|| format!("it must be one of {}", words()))
+}
+
+/// A user that does not exist, where the setting names users.
+fn check_users(setting: &Setting, users: &[String]) -> Result<(), String> {
+    let unknown = users.iter().find(|user| crate::identity::user_id(user).is_none());
+    if setting.flag == "exclude-user" { unknown.map_or(Ok(()), |user| Err(user.clone())) } else { Ok(()) }
+}
+
+const fn is_list(field: &Field) -> bool {
+    matches!(field, Field::Texts(_) | Field::Paths(_))
+}
+
+/// What flags and variables say, in the type that the setting has. What is no such type stays text, and is refused as such.
+fn of_words(field: &Field, words: Vec<String>) -> Value {
+    if is_list(field) {
+        return Value::Texts(words);
+    }
+    let last = words.into_iter().next_back().unwrap_or_default();
+    match field {
+        Field::Switch(_) => match last.as_str() {
+            "true" | "1" | "yes" | "on" => Value::Switch(true),
+            "false" | "0" | "no" | "off" => Value::Switch(false),
+            _ => Value::Text(last),
+        },
+        Field::Number { .. } => last.parse().map_or(Value::Text(last), Value::Number),
+        _ => Value::Text(last),
+    }
+}
+
+/// What a field takes, in words, and an example.
+const fn wanted(field: &Field) -> (&'static str, &'static str) {
+    match field {
+        Field::Switch(_) => ("true or false", "true"),
+        Field::Number { .. } => ("a whole number", "16"),
+        Field::Duration { .. } => ("a string with a time", "\"5s\""),
+        Field::Texts(_) | Field::Paths(_) => ("an array of strings", "[\"a\", \"b\"]"),
+        Field::Text(_) | Field::Path(_) | Field::Address(_) => ("a string", "\"text\""),
+        Field::Payload(_) => ("a string", "\"redacted\""),
+        Field::Format(_) => ("a string", "\"auto\""),
+        Field::Level(_) => ("a string", "\"info\""),
+    }
+}
+
+fn found(value: &Value) -> String {
+    match value {
+        Value::Text(text) => format!("the string \"{text}\""),
+        Value::Number(number) => format!("the number {number}"),
+        Value::Switch(switch) => switch.to_string(),
+        Value::Texts(_) => "an array".to_owned(),
+        Value::Other(what) => what.clone(),
+    }
+}
+
+/// A time as people write it: `250ms`, `5s`, `2min`, `1h`.
+fn duration(text: &str) -> Option<Duration> {
+    let split = text.find(|character: char| !character.is_ascii_digit())?;
+    let (number, unit) = text.split_at_checked(split)?;
+    let number: u64 = number.parse().ok()?;
+    match unit.trim_start() {
+        "ms" => Some(Duration::from_millis(number)),
+        "s" => Some(Duration::from_secs(number)),
+        "min" | "m" => number.checked_mul(60).map(Duration::from_secs),
+        "h" => number.checked_mul(3600).map(Duration::from_secs),
+        _ => None,
+    }
+}
+
+/// The same, written.
+pub(super) fn time(duration: Duration) -> String {
+    let milliseconds = duration.as_millis();
+    match milliseconds {
+        0 => "0s".to_owned(),
+        _ if milliseconds % 3_600_000 == 0 => format!("{}h", milliseconds / 3_600_000),
+        _ if milliseconds % 60_000 == 0 => format!("{}min", milliseconds / 60_000),
+        _ if milliseconds % 1000 == 0 => format!("{}s", milliseconds / 1000),
+        _ => format!("{milliseconds}ms"),
+    }
+}
+
+/// Variables that look like settings and are none. Kubernetes sets some of its own (`…_SERVICE_HOST`, `…_PORT…`) in every
+/// container beside a service of that name.
+fn strange(environment: &Environment) -> Vec<String> {
+    let known = |name: &str| name == super::flags::FILE_VARIABLE || SETTINGS.iter().any(|setting| setting.variable() == name);
+    let of_kubernetes = |name: &str| name.contains("_SERVICE_") || name.contains("_PORT");
+    let mut strange: Vec<String> = environment.keys().filter(|name| !known(name) && !of_kubernetes(name)).cloned().collect();
+    strange.sort();
+    strange
+}

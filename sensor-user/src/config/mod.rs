@@ -1,0 +1,182 @@
+//! How the service is configured: a file, environment variables, flags.
+//!
+//! One table ([`settings`]) has a row for each setting: where its value goes, what it may be, what it is for. The keys of the
+//! file, the names of flags and variables, the help and the commented default file all come from it, so none can be
+//! forgotten.
+//!
+//! Invariants: a flag goes before a variable, a variable before the file, the file before the default; nothing that is
+//! not understood is passed over: an unknown key, a wrong type or an impossible value is an error that says where it
+//! stands, what is wrong and how to mend it; a [`Config`] that was made by [`load`] can be run.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+mod defaults;
+mod error;
+mod file;
+mod flags;
+mod merge;
+pub mod settings;
+
+#[cfg(test)]
+mod tests;
+
+pub use self::defaults::default_file;
+pub use self::error::{ConfigError, Origin};
+pub use self::flags::Given;
+pub use self::merge::{Environment, Loaded, load};
+
+use crate::export::uplink::Address;
+
+/// Everything that can be set.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Config {
+    /// Name of the host in events; the host's own where absent.
+    pub node: Option<String>,
+    /// How long what is held may still be handed on at the end.
+    pub shutdown: Duration,
+    /// The collector and the way there.
+    pub collector: Collector,
+    /// What is captured and sent.
+    pub capture: Capture,
+    /// Whom to leave alone.
+    pub exclude: Exclude,
+    /// What the sensor may use.
+    pub limits: Limits,
+    /// The log.
+    pub log: Log,
+}
+
+/// The collector and the way there.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Collector {
+    /// Where it is.
+    pub address: Option<Address>,
+    /// Certificates to trust, PEM; the system's where absent.
+    pub ca_file: Option<PathBuf>,
+    /// The sensor's certificate, PEM.
+    pub cert_file: Option<PathBuf>,
+    /// The key to it, PEM.
+    pub key_file: Option<PathBuf>,
+    /// The name in the collector's certificate, where it is another than the address's host.
+    pub server_name: Option<String>,
+    /// Holds the bearer token.
+    pub token_file: Option<PathBuf>,
+    /// Events may cross a network unencrypted.
+    pub insecure: bool,
+    /// What is held of unacknowledged events, in MiB.
+    pub buffer_mib: u32,
+    /// The first wait after a failure is at most this long,
+    pub backoff_min: Duration,
+    /// and every wait is at most this long.
+    pub backoff_max: Duration,
+    /// Time between two messages of how the sensor is.
+    pub heartbeat: Duration,
+}
+
+/// How much of the contents of messages leaves the sensor.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Payload {
+    /// Everything as it is.
+    Full,
+    /// Secrets replaced.
+    Redacted,
+    /// Nothing.
+    None,
+}
+
+/// What is captured and sent.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Capture {
+    /// How much of the contents.
+    pub payload: Payload,
+    /// Single messages, not only what is made of them.
+    pub messages: bool,
+}
+
+/// Whom to leave alone.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Exclude {
+    /// Programs, by path.
+    pub exe: Vec<PathBuf>,
+    /// Users, by name or number.
+    pub user: Vec<String>,
+    /// Control groups, by the beginning of their path.
+    pub cgroup: Vec<String>,
+}
+
+/// What the sensor may use, in MiB.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// The ring buffer between kernel and sensor.
+    pub ring_mib: u32,
+    /// What is captured of one call.
+    pub max_call_mib: u32,
+    /// The longest message that is read whole.
+    pub max_message_mib: u32,
+    /// What is held of unfinished messages and calls.
+    pub memory_mib: u32,
+}
+
+/// What the lines of the log look like.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum LogFormat {
+    /// To the journal where standard error is the journal, as text elsewhere.
+    Auto,
+    /// Text on standard error.
+    Text,
+    /// JSON on standard error.
+    Json,
+    /// To the journal, with fields.
+    Journald,
+}
+
+/// Which lines of the log are written.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum LogLevel {
+    /// What failed.
+    Error,
+    /// And what is not as it should be.
+    Warn,
+    /// And what changes.
+    Info,
+    /// And what happens.
+    Debug,
+    /// And each step.
+    Trace,
+}
+
+/// The log.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Log {
+    /// What the lines look like.
+    pub format: LogFormat,
+    /// Which lines are written.
+    pub level: LogLevel,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            node: None,
+            shutdown: Duration::from_secs(5),
+            collector: Collector {
+                address: None,
+                ca_file: None,
+                cert_file: None,
+                key_file: None,
+                server_name: None,
+                token_file: None,
+                insecure: false,
+                buffer_mib: 16,
+                backoff_min: Duration::from_millis(250),
+                backoff_max: Duration::from_secs(30),
+                heartbeat: Duration::from_secs(5),
+            },
+            capture: Capture { payload: Payload::Redacted, messages: true },
+            exclude: Exclude::default(),
+            limits: Limits { ring_mib: 32, max_call_mib: 16, max_message_mib: 16, memory_mib: 32 },
+            log: Log { format: LogFormat::Auto, level: LogLevel::Info },
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! The log: structured, on standard error or in the journal.
+//!
+//! Invariant: no payload and no captured text is ever in it. The agent's own lines carry none; those of libraries, which do
+//! not know the difference, are written from warnings on only, whatever the level.
+
+use std::io::{self, IsTerminal as _};
+use std::os::unix::fs::MetadataExt as _;
+
+use thiserror::Error;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::{Registry, fmt, reload};
+
+use crate::config::{Log, LogFormat, LogLevel};
+
+/// Why there is no log.
+#[derive(Debug, Error)]
+pub enum LogError {
+    /// No journal.
+    #[error("writing the log to the journal: {0}")]
+    Journal(#[source] io::Error),
+    /// There is a log already.
+    #[error("the process has a log already")]
+    Taken,
+}
+
+/// Changes what is written.
+pub struct LogControl(reload::Handle<Targets, Registry>);
+
+impl LogControl {
+    /// Sets the level.
+    pub fn set_level(&self, level: LogLevel) {
+        // It fails only where the log is gone, and then nobody reads of it.
+        let _ = self.0.reload(targets(level));
+    }
+}
+
+/// Begins the log of this process.
+///
+/// # Errors
+/// Where the journal cannot be reached.
+pub fn start(log: &Log) -> Result<LogControl, LogError> {
+    let format = match log.format {
+        LogFormat::Auto if stderr_is_journal(std::env::var("JOURNAL_STREAM").ok().as_deref()) => LogFormat::Journald,
+        LogFormat::Auto => LogFormat::Text,
+        format => format,
+    };
+    let journal = (format == LogFormat::Journald).then(tracing_journald::layer).transpose().map_err(LogError::Journal)?;
+    let json = (format == LogFormat::Json).then(|| fmt::layer().json().flatten_event(true).with_writer(io::stderr));
+    let text =
+        (format == LogFormat::Text).then(|| fmt::layer().with_target(false).with_ansi(io::stderr().is_terminal()).with_writer(io::stderr));
+    let (filter, control) = reload::Layer::new(targets(log.level));
+    let subscriber = Registry::default().with(filter).with(journal).with(json).with(text);
+    tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::Taken)?;
+    Ok(LogControl(control))
+}
+
+fn targets(level: LogLevel) -> Targets {
+    let own = match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    Targets::new().with_target("sensor_user", own).with_default(own.min(LevelFilter::WARN))
+}
+
+/// True where standard error is the stream that systemd says leads to the journal: `JOURNAL_STREAM` is its device and inode.
+fn stderr_is_journal(stream: Option<&str>) -> bool {
+    let Some((device, inode)) = stream.and_then(|stream| stream.split_once(':')) else { return false };
+    std::fs::metadata("/proc/self/fd/2").is_ok_and(|found| device.parse() == Ok(found.dev()) && inode.parse() == Ok(found.ino()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tracing::Level;
+
+    #[test]
+    fn libraries_are_heard_from_warnings_on_only() {
+        let targets = targets(LogLevel::Trace);
+        assert!(targets.would_enable("sensor_user::export::uplink", &Level::TRACE));
+        assert!(targets.would_enable("h2::codec", &Level::WARN));
+        assert!(!targets.would_enable("h2::codec", &Level::INFO));
+        assert!(!super::targets(LogLevel::Error).would_enable("h2::codec", &Level::WARN));
+    }
+
+    #[test]
+    fn the_journal_is_where_systemd_says() {
+        let stderr = std::fs::metadata("/proc/self/fd/2").unwrap();
+        assert!(stderr_is_journal(Some(&format!("{}:{}", stderr.dev(), stderr.ino()))));
+        assert!(!stderr_is_journal(Some(&format!("{}:{}", stderr.dev(), stderr.ino() + 1))));
+        assert!(!stderr_is_journal(Some("")) && !stderr_is_journal(None));
+    }
+}
