@@ -226,3 +226,7 @@ fn exclusion(record: &Record<'_>, exclusions: &Exclusions, outlet: &mut Outlet) 
     outlet.exclude(stream);
     Some(stream)
 }
+
+#[cfg(test)]
+#[path = "pipeline_tests.rs"]
+mod tests;

@@ -137,7 +137,7 @@ impl Status {
         self.alive_at = now;
         self.told.clone_from(&loss);
         let spots = outlet.blind_spots().spots.clone();
-        let whole = loss.counts.is_empty() && spots.is_empty() && self.detail.is_empty();
+        let whole = loss.counts.is_empty() && spots.is_empty();
         Some(self.sensor(if whole { State::Ready } else { State::Degraded }, loss, spots))
     }
 
@@ -216,4 +216,26 @@ pub fn blind_spot(gap: &sensor_core::event::Gap, event: &v1::Event) -> Option<v1
         bytes: gap.bytes.unwrap_or(0),
         since: event.time,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_worse_than_before_asks_for_attention() {
+        let (mut told, mut sensor) = (Told::default(), v1::Sensor { loss: Some(v1::Loss::default()), ..v1::Sensor::default() });
+        assert_eq!(told.severity(&sensor), Severity::Info);
+        let counts = vec![Count { place: Place::Export.into(), reason: Reason::QueueFull.into(), count: 1, bytes: 9 }];
+        sensor.loss = Some(v1::Loss { counts });
+        assert_eq!(told.severity(&sensor), Severity::Medium);
+        assert_eq!(told.severity(&sensor), Severity::Info);
+        sensor.blind_spots.push(v1::BlindSpot::default());
+        assert_eq!(told.severity(&sensor), Severity::Medium);
+        sensor.detail = "the configuration cannot be used".to_owned();
+        assert_eq!(told.severity(&sensor), Severity::Medium);
+        assert_eq!(told.severity(&sensor), Severity::Info);
+        sensor.detail.clear();
+        assert_eq!(told.severity(&sensor), Severity::Info);
+    }
 }

@@ -35,7 +35,7 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<Found>, ConfigError> 
         message: error.message().replace('\n', ", "),
     })?;
     let mut found = Vec::new();
-    for (key, value) in document.get_ref().iter() {
+    for (key, value) in in_order(document.get_ref()) {
         let name = key.get_ref().as_ref();
         if !TABLES.iter().any(|(table, _)| *table == name && !table.is_empty()) {
             found.push(setting("", key, value, &at)?);
@@ -46,11 +46,18 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<Found>, ConfigError> 
             let mend = format!("write [{name}] on a line of its own, and the settings of {name} below");
             return Err(ConfigError::WrongType { origin: at(value.span()), key: name.to_owned(), wanted, found, mend });
         };
-        for (key, value) in table.iter() {
+        for (key, value) in in_order(table) {
             found.push(setting(name, key, value, &at)?);
         }
     }
     Ok(found)
+}
+
+/// What is in a table, from the first line to the last: so the first mistake is told first.
+fn in_order<'a, 'i>(table: &'a DeTable<'i>) -> Vec<(&'a Spanned<toml::de::DeString<'i>>, &'a Spanned<DeValue<'i>>)> {
+    let mut entries: Vec<_> = table.iter().collect();
+    entries.sort_by_key(|(key, _)| key.span().start);
+    entries
 }
 
 fn setting(

@@ -146,13 +146,13 @@ fn apply(setting: &Setting, config: &mut Config, value: Value, origin: &Origin) 
             *of(config) = duration;
         }
         (Field::Texts(of), Value::Texts(texts)) => {
-            check_users(setting, &texts).map_err(|user| {
-                let mend = "give a name of /etc/passwd, or a number".to_owned();
-                impossible(&format!("\"{user}\""), "there is no user of this name".to_owned(), mend)
-            })?;
+            texts.iter().try_for_each(|text| check_item(setting, text)).map_err(|(value, why, mend)| impossible(&value, why, mend))?;
             *of(config) = texts;
         }
-        (Field::Paths(of), Value::Texts(texts)) => *of(config) = texts.into_iter().map(PathBuf::from).collect(),
+        (Field::Paths(of), Value::Texts(texts)) => {
+            texts.iter().try_for_each(|text| check_item(setting, text)).map_err(|(value, why, mend)| impossible(&value, why, mend))?;
+            *of(config) = texts.into_iter().map(PathBuf::from).collect();
+        }
         (Field::Payload(of), Value::Text(text)) => {
             *of(config) = choice(&text).map_err(|words| impossible(&format!("\"{text}\""), words, PICK.to_owned()))?
         }
@@ -180,10 +180,18 @@ fn choice<T: Choice>(text: &str) -> Result<T, String> {
     T::WORDS.iter().find(|(word, _)| *word == text).map(|(_, value)| *value).ok_or_else(|| format!("it must be one of {}", words()))
 }
 
-/// A user that does not exist, where the setting names users.
-fn check_users(setting: &Setting, users: &[String]) -> Result<(), String> {
-    let unknown = users.iter().find(|user| crate::identity::user_id(user).is_none());
-    if setting.flag == "exclude-user" { unknown.map_or(Ok(()), |user| Err(user.clone())) } else { Ok(()) }
+/// What cannot be in a list of exclusions: a value that would silently exclude nothing.
+fn check_item(setting: &Setting, item: &str) -> Result<(), (String, String, String)> {
+    let refused = |why: &str, mend: &str| Err((format!("\"{item}\""), why.to_owned(), mend.to_owned()));
+    match setting.flag {
+        "exclude-user" if crate::identity::user_id(item).is_none() => {
+            refused("there is no user of this name", "give a name of /etc/passwd, or a number")
+        }
+        "exclude-exe" | "exclude-cgroup" if !item.starts_with('/') => {
+            refused("it must begin with /", &format!("write for example {}", setting.example))
+        }
+        _ => Ok(()),
+    }
 }
 
 const fn is_list(field: &Field) -> bool {

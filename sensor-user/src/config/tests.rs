@@ -94,7 +94,8 @@ fn every_setting_can_be_given_in_each_way() {
         Field::Switch(_) => "true",
         Field::Number { .. } => "8",
         Field::Duration { .. } => "1s",
-        Field::Texts(_) | Field::Paths(_) => "0",
+        Field::Texts(_) if setting.flag == "exclude-user" => "0",
+        Field::Texts(_) | Field::Paths(_) => "/x",
         Field::Payload(_) => "none",
         Field::Format(_) => "json",
         Field::Level(_) => "trace",
@@ -107,7 +108,7 @@ fn every_setting_can_be_given_in_each_way() {
     for setting in SETTINGS {
         let value = match setting.field {
             Field::Switch(_) | Field::Number { .. } => value(setting).to_owned(),
-            Field::Texts(_) | Field::Paths(_) => "[\"0\"]".to_owned(),
+            Field::Texts(_) | Field::Paths(_) => format!("[\"{}\"]", value(setting)),
             _ => format!("\"{}\"", value(setting)),
         };
         file += &format!("{} = {value}\n", setting.full_key());
@@ -155,6 +156,7 @@ fn errors_say_where_what_and_how_to_mend() {
         "[exclude]\nexe = \"/bin/x\"",
         "[exclude]\nexe = [1]",
         "[exclude]\nuser = [\"nobody-has-this-name\"]",
+        "[exclude]\nexe = [\"/bin/x\", \"x\"]",
         "node = \"\"",
         "node = \"ü\" nonsense",
         "[log]\nlevel = \"info\"\nlevel = \"warn\"",

@@ -3,6 +3,7 @@
 //! ```text
 //! main thread     the pipeline: records → events → queue of the uplink
 //! `uplink`        sends to the collector
+//! `log`           writes to standard error, so that nobody else waits for who reads it
 //! `signals`       SIGTERM, SIGINT: stop; SIGHUP: read the configuration again
 //! `watchdog`      tells systemd that the pipeline makes progress
 //! ```
@@ -74,7 +75,7 @@ pub fn environment() -> Environment {
 pub fn run(given: &Given, environment: &Environment) -> Result<(), ServiceError> {
     let loaded = config::load(given.file(environment).as_deref(), environment, given).and_then(with_collector)?;
     let config = loaded.config;
-    let log = log::start(&config.log)?;
+    let (log, _guard) = log::start(&config.log)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
     warn_of_choices(&config, &loaded.strange_variables);
 
@@ -96,7 +97,7 @@ pub fn run(given: &Given, environment: &Environment) -> Result<(), ServiceError>
         changes,
         uplink: uplink.steering(),
     };
-    let told = Arc::clone(&notifier);
+    let (told, moving) = (Arc::clone(&notifier), Arc::clone(&progress));
     signals::watch(stop, move |asked| match asked {
         Asked::Stop => {
             tracing::info!("told to stop: handing on what is held");
@@ -105,7 +106,9 @@ pub fn run(given: &Given, environment: &Environment) -> Result<(), ServiceError>
         Asked::Reload => {
             told.reloading();
             reloader.reload();
-            told.ready();
+            if moving.has_begun() {
+                told.ready();
+            }
         }
     })
     .map_err(ServiceError::Setup)?;

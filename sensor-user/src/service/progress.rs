@@ -18,6 +18,7 @@ use crate::export::{Exporter, Summary};
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     rounds: AtomicU64,
+    begun: AtomicBool,
     finished: AtomicBool,
 }
 
@@ -25,6 +26,11 @@ impl Progress {
     /// The pipeline has ended in good order.
     pub(super) fn finish(&self) {
         self.finished.store(true, Ordering::Release);
+    }
+
+    /// True where it captures, or has captured.
+    pub(super) fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Acquire)
     }
 
     /// True where it went on since `seen`, which is brought up to date.
@@ -43,7 +49,7 @@ pub(super) fn guard(progress: Arc<Progress>, notifier: Arc<Notifier>, interval: 
             thread::sleep(interval);
             if progress.moved(&mut seen) {
                 notifier.alive();
-            } else {
+            } else if progress.has_begun() {
                 tracing::warn!("the pipeline makes no progress");
             }
         }
@@ -77,6 +83,7 @@ impl<E: Exporter> Exporter for Observed<E> {
     fn event(&mut self, event: &Event) -> io::Result<()> {
         if let Some(notifier) = self.notifier.take() {
             tracing::info!("capturing");
+            self.progress.begun.store(true, Ordering::Release);
             notifier.ready();
         }
         self.inner.event(event)

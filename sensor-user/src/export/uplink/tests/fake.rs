@@ -34,6 +34,8 @@ pub(super) enum Act {
     Answer(Ack),
     /// Asks for this token.
     Token(&'static str),
+    /// Stores and acknowledges, and takes no compressed frames.
+    Uncompressed,
     /// Never welcomes nor refuses.
     Mute,
 }
@@ -50,6 +52,8 @@ pub(super) struct Seen {
     pub came: Vec<(usize, Event)>,
     /// Sizes of batches, in events.
     pub batches: Vec<usize>,
+    /// When each event came.
+    pub times: Vec<Instant>,
     pub stored: u64,
     pub ended_well: usize,
 }
@@ -100,10 +104,13 @@ impl Fake {
         let path = path.to_owned();
         let _ = std::fs::remove_file(&path);
         let service = Service { acts: acts.to_vec(), seen: seen.clone() };
+        // A collector that takes no compressed frames says so by itself.
+        let compressed = !matches!(acts.first(), Some(Act::Uncompressed));
         Self::run(seen, move || {
             let incoming = UnixListenerStream::new(tokio::net::UnixListener::bind(path).unwrap());
             Box::pin(async move {
-                Server::builder().add_service(service.server()).serve_with_incoming(incoming).await.unwrap();
+                let server = if compressed { service.server() } else { IngestServiceServer::new(service) };
+                Server::builder().add_service(server).serve_with_incoming(incoming).await.unwrap();
             })
         })
     }
@@ -242,6 +249,7 @@ impl Talk {
         let stored_here = self.stored_here;
         let last = self.seen.with(|seen| {
             seen.batches.push(events.len());
+            seen.times.resize(seen.times.len() + events.len(), Instant::now());
             let last = events.last().map_or(seen.stored, |event| event.sequence);
             seen.came.extend(events.into_iter().map(|event| (connection, event)));
             if !silent {

@@ -20,7 +20,7 @@ fn settings(target: Target) -> Settings {
         target,
         node: "node-1".to_owned(),
         messages: true,
-        limits: Limits::of_bytes(1 << 20),
+        limits: Limits::of_bytes(8 << 20),
         backoff_min: Duration::from_millis(1),
         backoff_max: Duration::from_millis(20),
         heartbeat: Duration::from_millis(50),
@@ -223,6 +223,43 @@ fn the_deadline_ends_it_and_what_is_left_is_known() {
         assert!((Duration::from_millis(300)..PATIENCE).contains(&begun.elapsed()), "{acts:?}: {:?}", begun.elapsed());
         assert_eq!(accounting.held.events, 10, "{acts:?}");
     }
+}
+
+#[test]
+fn a_collector_that_takes_no_compressed_frames_gets_them_as_they_are() {
+    let bench = Bench::new();
+    let fake = Fake::start(&bench.path(), &[Act::Uncompressed]);
+    let (uplink, mut exporter) = Uplink::start(settings(at(&bench.path()))).unwrap();
+    give(&mut exporter, 1..=10);
+    assert_eq!(uplink.finish(soon()).acknowledged.events, 10);
+    assert_eq!(fake.seen.with(|seen| seen.sequences()), (1..=10).collect::<Vec<_>>());
+}
+
+#[test]
+#[ignore = "prints how long events take; proves nothing"]
+fn costs() {
+    let bench = Bench::new();
+    let fake = Fake::start(&bench.path(), &[SERVE]);
+    let (uplink, mut exporter) = Uplink::start(settings(at(&bench.path()))).unwrap();
+    let mut given = Vec::new();
+    for sequence in 1..=3_000 {
+        std::thread::sleep(Duration::from_millis(1));
+        given.push(Instant::now());
+        give(&mut exporter, sequence..=sequence);
+    }
+    assert_eq!(uplink.finish(soon()).held.events, 0);
+    let mut took: Vec<Duration> = fake.seen.with(|seen| seen.times.iter().zip(&given).map(|(came, given)| *came - *given).collect());
+    took.sort_unstable();
+    println!("1,000 events/s: median {:?}, p99 {:?}, longest {:?}", took[1_500], took[2_970], took[2_999]);
+
+    let settings = Settings { limits: Limits::of_bytes(256 << 20), ..settings(at(&bench.path())) };
+    let (uplink, mut exporter) = Uplink::start(settings).unwrap();
+    let begun = Instant::now();
+    fake.seen.with(|seen| seen.stored = 0);
+    give(&mut exporter, 1..=200_000);
+    let pushed = begun.elapsed();
+    assert_eq!(uplink.finish(soon()).acknowledged.events, 200_000);
+    println!("200,000 events: given in {pushed:?}, acknowledged in {:?}", begun.elapsed());
 }
 
 #[test]

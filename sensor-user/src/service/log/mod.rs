@@ -1,7 +1,9 @@
 //! The log: structured, on standard error or in the journal.
 //!
-//! Invariant: no payload and no captured text is ever in it. The agent's own lines carry none; those of libraries, which do
+//! Invariants: who logs never waits for who reads ([`lines`]); no payload and no captured text is ever in it. The agent's own lines carry none; those of libraries, which do
 //! not know the difference, are written from warnings on only, whatever the level.
+
+mod lines;
 
 use std::io::{self, IsTerminal as _};
 use std::os::unix::fs::MetadataExt as _;
@@ -12,6 +14,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::{Registry, fmt, reload};
 
+use self::lines::Lines;
 use crate::config::{Log, LogFormat, LogLevel};
 
 /// Why there is no log.
@@ -20,9 +23,22 @@ pub enum LogError {
     /// No journal.
     #[error("writing the log to the journal: {0}")]
     Journal(#[source] io::Error),
+    /// No thread.
+    #[error("starting the thread that writes the log: {0}")]
+    Thread(#[source] io::Error),
     /// There is a log already.
     #[error("the process has a log already")]
     Taken,
+}
+
+/// Brings the last lines to their reader when dropped.
+#[must_use = "without it the last lines may not be written"]
+pub struct LogGuard(Lines);
+
+impl Drop for LogGuard {
+    fn drop(&mut self) {
+        self.0.flush();
+    }
 }
 
 /// Changes what is written.
@@ -39,21 +55,24 @@ impl LogControl {
 /// Begins the log of this process.
 ///
 /// # Errors
-/// Where the journal cannot be reached.
-pub fn start(log: &Log) -> Result<LogControl, LogError> {
+/// Where the journal cannot be reached, or there is no thread.
+pub fn start(log: &Log) -> Result<(LogControl, LogGuard), LogError> {
     let format = match log.format {
         LogFormat::Auto if stderr_is_journal(std::env::var("JOURNAL_STREAM").ok().as_deref()) => LogFormat::Journald,
         LogFormat::Auto => LogFormat::Text,
         format => format,
     };
     let journal = (format == LogFormat::Journald).then(tracing_journald::layer).transpose().map_err(LogError::Journal)?;
-    let json = (format == LogFormat::Json).then(|| fmt::layer().json().flatten_event(true).with_writer(io::stderr));
+    let lines = Lines::to(io::stderr()).map_err(LogError::Thread)?;
+    let (writer, guard) = (lines.clone(), LogGuard(lines));
+    let writer = move || writer.clone();
+    let json = (format == LogFormat::Json).then(|| fmt::layer().json().flatten_event(true).with_writer(writer.clone()));
     let text =
-        (format == LogFormat::Text).then(|| fmt::layer().with_target(false).with_ansi(io::stderr().is_terminal()).with_writer(io::stderr));
+        (format == LogFormat::Text).then(|| fmt::layer().with_target(false).with_ansi(io::stderr().is_terminal()).with_writer(writer));
     let (filter, control) = reload::Layer::new(targets(log.level));
     let subscriber = Registry::default().with(filter).with(journal).with(json).with(text);
     tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::Taken)?;
-    Ok(LogControl(control))
+    Ok((LogControl(control), guard))
 }
 
 fn targets(level: LogLevel) -> Targets {
