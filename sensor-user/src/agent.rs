@@ -105,12 +105,13 @@ pub fn capture(settings: Settings, stop: &AtomicBool, changes: Option<Receiver<C
     // The hooks first, then the look at what is there already: nothing can slip between.
     let source = Live::start(ring).map_err(AgentError::Setup)?;
     let absent = programs.attach()?;
-    let started = boot_clock();
+    // Both clocks at one moment: every event's time rests on their distance.
+    let (started, wall) = (boot_clock(), wall_clock());
     // A /proc that cannot be read leaves processes older than the sensor without names; capture works all the same.
     let unnamed = identities.scan().err();
     let held = programs.held_streams()?;
 
-    engine.boot_time = wall_clock().saturating_sub(started);
+    engine.boot_time = wall.saturating_sub(started);
     engine.node = node_number(&node);
     let status = Status::new(started, engine.boot_time, Some(KernelSide { programs, counters }), shortcomings(&absent, unnamed.as_ref()));
     let verdicts = Some(verdict_taker(verdicts));

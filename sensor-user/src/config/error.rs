@@ -40,7 +40,18 @@ impl fmt::Display for Origin {
 
 /// Why a configuration cannot be used.
 #[derive(Debug, Error)]
-pub enum ConfigError {
+#[error(transparent)]
+pub struct ConfigError(Box<Problem>);
+
+impl From<Problem> for ConfigError {
+    fn from(problem: Problem) -> Self {
+        Self(Box::new(problem))
+    }
+}
+
+/// What is wrong.
+#[derive(Debug, Error)]
+pub enum Problem {
     /// The file cannot be read.
     #[error("{}: cannot be read: {source}", path.display())]
     Read {
@@ -110,12 +121,12 @@ impl ConfigError {
     #[must_use]
     pub fn mend(&self) -> String {
         const LIST: &str = "`mcp-sensor config` prints all settings";
-        match self {
-            Self::Read { .. } => "name another file with --config, or make this one with `mcp-sensor config > FILE`".to_owned(),
-            Self::Syntax { .. } => "see https://toml.io, or begin with the output of `mcp-sensor config`".to_owned(),
-            Self::UnknownKey { nearest: Some(nearest), .. } => format!("did you mean {nearest}? {LIST}"),
-            Self::UnknownKey { nearest: None, .. } => format!("remove it; {LIST}"),
-            Self::WrongType { mend, .. } | Self::Impossible { mend, .. } | Self::Missing { mend, .. } => mend.clone(),
+        match self.0.as_ref() {
+            Problem::Read { .. } => "name another file with --config, or make this one with `mcp-sensor config > FILE`".to_owned(),
+            Problem::Syntax { .. } => "see https://toml.io, or begin with the output of `mcp-sensor config`".to_owned(),
+            Problem::UnknownKey { nearest: Some(nearest), .. } => format!("did you mean {nearest}? {LIST}"),
+            Problem::UnknownKey { nearest: None, .. } => format!("remove it; {LIST}"),
+            Problem::WrongType { mend, .. } | Problem::Impossible { mend, .. } | Problem::Missing { mend, .. } => mend.clone(),
         }
     }
 }

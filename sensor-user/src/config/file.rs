@@ -6,7 +6,7 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::error::{ConfigError, Origin};
+use super::error::{ConfigError, Origin, Problem};
 use super::settings::{SETTINGS, Setting, TABLES};
 
 /// A value of the file: as it is in TOML, as far as settings need it.
@@ -30,10 +30,8 @@ pub(super) struct Found {
 /// Reads the text of a file.
 pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<Found>, ConfigError> {
     let at = |span: Range<usize>| origin(path, text, span.start);
-    let document = DeTable::parse(text).map_err(|error| ConfigError::Syntax {
-        origin: at(error.span().unwrap_or_default()),
-        message: error.message().replace('\n', ", "),
-    })?;
+    let document = DeTable::parse(text)
+        .map_err(|error| Problem::Syntax { origin: at(error.span().unwrap_or_default()), message: error.message().replace('\n', ", ") })?;
     let mut found = Vec::new();
     for (key, value) in in_order(document.get_ref()) {
         let name = key.get_ref().as_ref();
@@ -44,7 +42,7 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<Found>, ConfigError> 
         let DeValue::Table(table) = value.get_ref() else {
             let (wanted, found) = ("a table", describe(value.get_ref()));
             let mend = format!("write [{name}] on a line of its own, and the settings of {name} below");
-            return Err(ConfigError::WrongType { origin: at(value.span()), key: name.to_owned(), wanted, found, mend });
+            return Err(Problem::WrongType { origin: at(value.span()), key: name.to_owned(), wanted, found, mend }.into());
         };
         for (key, value) in in_order(table) {
             found.push(setting(name, key, value, &at)?);
@@ -69,7 +67,7 @@ fn setting(
     let full_key = if table.is_empty() { key.get_ref().to_string() } else { format!("{table}.{}", key.get_ref()) };
     let Some(setting) = Setting::of_key(&full_key) else {
         let nearest = nearest(&full_key, matches!(value.get_ref(), DeValue::Table(_)));
-        return Err(ConfigError::UnknownKey { origin: at(key.span()), key: full_key, nearest });
+        return Err(Problem::UnknownKey { origin: at(key.span()), key: full_key, nearest }.into());
     };
     Ok(Found { setting, value: plain(value.get_ref()), origin: at(value.span()) })
 }

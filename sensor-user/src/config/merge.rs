@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::error::{ConfigError, Origin};
+use super::error::{ConfigError, Origin, Problem};
 use super::file::{self, Value};
 use super::flags::Given;
 use super::settings::{Choice, Field, SETTINGS, Setting};
 use super::{Collector, Config};
+use crate::export::uplink::address::AddressError;
 
 /// The environment variables whose names begin with `MCP_SENSOR_`.
 pub type Environment = HashMap<String, String>;
@@ -38,7 +39,7 @@ impl Loaded {
 
     fn impossible(&self, flag: &str, value: &impl ToString, why: &str, mend: &str) -> ConfigError {
         let key = SETTINGS.iter().find(|setting| setting.flag == flag).map(Setting::full_key).unwrap_or_default();
-        ConfigError::Impossible { origin: self.origin(flag), key, value: value.to_string(), why: why.to_owned(), mend: mend.to_owned() }
+        Problem::Impossible { origin: self.origin(flag), key, value: value.to_string(), why: why.to_owned(), mend: mend.to_owned() }.into()
     }
 }
 
@@ -49,7 +50,7 @@ impl Loaded {
 pub fn load(file: Option<&Path>, environment: &Environment, given: &Given) -> Result<Loaded, ConfigError> {
     let mut loaded = Loaded { config: Config::default(), strange_variables: strange(environment), origins: HashMap::new() };
     if let Some(path) = file {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|source| Problem::Read { path: path.to_owned(), source })?;
         for found in file::parse(path, &text)? {
             loaded.set(found.setting, found.value, found.origin)?;
         }
@@ -109,89 +110,102 @@ fn check(loaded: &Loaded) -> Result<(), ConfigError> {
 
 /// Puts a value where it belongs.
 fn apply(setting: &Setting, config: &mut Config, value: Value, origin: &Origin) -> Result<(), ConfigError> {
-    let impossible = |value: &dyn std::fmt::Display, why: String, mend: String| ConfigError::Impossible {
-        origin: origin.clone(),
-        key: setting.full_key(),
-        value: value.to_string(),
-        why,
-        mend,
-    };
-    let empty = || impossible(&"empty", "an empty value says nothing".to_owned(), "remove the setting, or give it a value".to_owned());
+    assign(setting, config, value).map_err(|refused| {
+        let (origin, key) = (origin.clone(), setting.full_key());
+        match refused {
+            Refused::Impossible { value, why, mend } => Problem::Impossible { origin, key, value, why, mend },
+            Refused::Type(value) => {
+                let (wanted, example) = wanted(&setting.field);
+                let example = if setting.example.is_empty() { example } else { setting.example };
+                let mend = format!("write for example {} = {example}", setting.key);
+                Problem::WrongType { origin, key, wanted, found: found(&value), mend }
+            }
+        }
+        .into()
+    })
+}
+
+/// Why a value is not taken.
+enum Refused {
+    Type(Value),
+    Impossible { value: String, why: String, mend: String },
+}
+
+impl Refused {
+    /// A text that cannot be.
+    fn text(text: &str, why: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self::Impossible { value: format!("\"{text}\""), why: why.into(), mend: mend.into() }
+    }
+
+    fn empty() -> Self {
+        let (why, mend) = ("an empty value says nothing", "remove the setting, or give it a value");
+        Self::Impossible { value: "empty".to_owned(), why: why.to_owned(), mend: mend.to_owned() }
+    }
+}
+
+fn assign(setting: &Setting, config: &mut Config, value: Value) -> Result<(), Refused> {
     match (&setting.field, value) {
-        (Field::Text(_) | Field::Path(_) | Field::Address(_), Value::Text(text)) if text.is_empty() => return Err(empty()),
-        (Field::Texts(_) | Field::Paths(_), Value::Texts(texts)) if texts.iter().any(String::is_empty) => return Err(empty()),
+        (_, Value::Text(text)) if text.is_empty() => return Err(Refused::empty()),
         (Field::Text(of), Value::Text(text)) => *of(config) = Some(text),
         (Field::Path(of), Value::Text(text)) => *of(config) = Some(PathBuf::from(text)),
         (Field::Address(of), Value::Text(text)) => {
             let mend = format!("write for example {}", setting.example);
-            *of(config) = Some(text.parse().map_err(|error: crate::export::uplink::address::AddressError| {
-                impossible(&format!("\"{text}\""), error.to_string(), mend)
-            })?);
+            *of(config) = Some(text.parse().map_err(|error: AddressError| Refused::text(&text, error.to_string(), mend))?);
         }
         (Field::Switch(of), Value::Switch(switch)) => *of(config) = switch,
-        (Field::Number { of, min, max, power_of_two }, Value::Number(number)) => {
-            let valid =
-                u32::try_from(number).ok().filter(|number| (min..=max).contains(&number) && (!power_of_two || number.is_power_of_two()));
-            let kind = if *power_of_two { "a power of two" } else { "a number" };
-            let refused = || impossible(&number, format!("it must be {kind} from {min} to {max}"), "choose one of those".to_owned());
-            *of(config) = valid.ok_or_else(refused)?;
-        }
-        (Field::Duration { of, min, max }, Value::Text(text)) => {
-            let refused =
-                |why: String| impossible(&format!("\"{text}\""), why, "write for example \"250ms\", \"5s\" or \"2min\"".to_owned());
-            let duration = duration(&text).ok_or_else(|| refused("it must be a whole number with ms, s, min or h".to_owned()))?;
-            if !(*min..=*max).contains(&duration) {
-                return Err(refused(format!("it must be from {} to {}", time(*min), time(*max))));
-            }
-            *of(config) = duration;
-        }
-        (Field::Texts(of), Value::Texts(texts)) => {
-            texts.iter().try_for_each(|text| check_item(setting, text)).map_err(|(value, why, mend)| impossible(&value, why, mend))?;
-            *of(config) = texts;
-        }
-        (Field::Paths(of), Value::Texts(texts)) => {
-            texts.iter().try_for_each(|text| check_item(setting, text)).map_err(|(value, why, mend)| impossible(&value, why, mend))?;
-            *of(config) = texts.into_iter().map(PathBuf::from).collect();
-        }
-        (Field::Payload(of), Value::Text(text)) => {
-            *of(config) = choice(&text).map_err(|words| impossible(&format!("\"{text}\""), words, PICK.to_owned()))?
-        }
-        (Field::Format(of), Value::Text(text)) => {
-            *of(config) = choice(&text).map_err(|words| impossible(&format!("\"{text}\""), words, PICK.to_owned()))?
-        }
-        (Field::Level(of), Value::Text(text)) => {
-            *of(config) = choice(&text).map_err(|words| impossible(&format!("\"{text}\""), words, PICK.to_owned()))?
-        }
-        (field, value) => {
-            let (wanted, example) = wanted(field);
-            let mend =
-                format!("write for example {} = {}", setting.key, if setting.example.is_empty() { example } else { setting.example });
-            let origin = origin.clone();
-            return Err(ConfigError::WrongType { origin, key: setting.full_key(), wanted, found: found(&value), mend });
-        }
+        (Field::Number { of, min, max, power_of_two }, Value::Number(value)) => *of(config) = number(value, *min, *max, *power_of_two)?,
+        (Field::Duration { of, min, max }, Value::Text(text)) => *of(config) = duration(&text, *min, *max)?,
+        (Field::Texts(of), Value::Texts(texts)) => *of(config) = checked(setting, texts)?,
+        (Field::Paths(of), Value::Texts(texts)) => *of(config) = checked(setting, texts)?.into_iter().map(PathBuf::from).collect(),
+        (Field::Payload(of), Value::Text(text)) => *of(config) = choice(&text)?,
+        (Field::Format(of), Value::Text(text)) => *of(config) = choice(&text)?,
+        (Field::Level(of), Value::Text(text)) => *of(config) = choice(&text)?,
+        (_, value) => return Err(Refused::Type(value)),
     }
     Ok(())
 }
 
 const PICK: &str = "choose one of those";
 
-fn choice<T: Choice>(text: &str) -> Result<T, String> {
+fn choice<T: Choice>(text: &str) -> Result<T, Refused> {
     let words = || T::WORDS.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", ");
-    T::WORDS.iter().find(|(word, _)| *word == text).map(|(_, value)| *value).ok_or_else(|| format!("it must be one of {}", words()))
+    let known = T::WORDS.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
+    known.ok_or_else(|| Refused::text(text, format!("it must be one of {}", words()), PICK))
 }
 
-/// What cannot be in a list of exclusions: a value that would silently exclude nothing.
-fn check_item(setting: &Setting, item: &str) -> Result<(), (String, String, String)> {
-    let refused = |why: &str, mend: &str| Err((format!("\"{item}\""), why.to_owned(), mend.to_owned()));
-    match setting.flag {
-        "exclude-user" if crate::identity::user_id(item).is_none() => {
-            refused("there is no user of this name", "give a name of /etc/passwd, or a number")
-        }
-        "exclude-exe" | "exclude-cgroup" if !item.starts_with('/') => {
-            refused("it must begin with /", &format!("write for example {}", setting.example))
-        }
-        _ => Ok(()),
+fn number(value: i128, min: u32, max: u32, power_of_two: bool) -> Result<u32, Refused> {
+    let valid = |number: &u32| (min..=max).contains(number) && (!power_of_two || number.is_power_of_two());
+    u32::try_from(value).ok().filter(valid).ok_or_else(|| {
+        let kind = if power_of_two { "a power of two" } else { "a number" };
+        let why = format!("it must be {kind} from {min} to {max}");
+        Refused::Impossible { value: value.to_string(), why, mend: PICK.to_owned() }
+    })
+}
+
+fn duration(text: &str, min: Duration, max: Duration) -> Result<Duration, Refused> {
+    let refused = |why: String| Refused::text(text, why, "write for example \"250ms\", \"5s\" or \"2min\"");
+    let duration = parse_time(text).ok_or_else(|| refused("it must be a whole number with ms, s, min or h".to_owned()))?;
+    if (min..=max).contains(&duration) {
+        return Ok(duration);
     }
+    Err(refused(format!("it must be from {} to {}", time(min), time(max))))
+}
+
+/// A list without what would silently exclude nothing.
+fn checked(setting: &Setting, items: Vec<String>) -> Result<Vec<String>, Refused> {
+    for item in &items {
+        match setting.flag {
+            _ if item.is_empty() => return Err(Refused::empty()),
+            "exclude-user" if crate::identity::user_id(item).is_none() => {
+                return Err(Refused::text(item, "there is no user of this name", "give a name of /etc/passwd, or a number"));
+            }
+            "exclude-exe" | "exclude-cgroup" if !item.starts_with('/') => {
+                return Err(Refused::text(item, "it must begin with /", format!("write for example {}", setting.example)));
+            }
+            _ => {}
+        }
+    }
+    Ok(items)
 }
 
 const fn is_list(field: &Field) -> bool {
@@ -240,7 +254,7 @@ fn found(value: &Value) -> String {
 }
 
 /// A time as people write it: `250ms`, `5s`, `2min`, `1h`.
-fn duration(text: &str) -> Option<Duration> {
+fn parse_time(text: &str) -> Option<Duration> {
     let split = text.find(|character: char| !character.is_ascii_digit())?;
     let (number, unit) = text.split_at_checked(split)?;
     let number: u64 = number.parse().ok()?;
@@ -258,9 +272,9 @@ pub(super) fn time(duration: Duration) -> String {
     let milliseconds = duration.as_millis();
     match milliseconds {
         0 => "0s".to_owned(),
-        _ if milliseconds % 3_600_000 == 0 => format!("{}h", milliseconds / 3_600_000),
-        _ if milliseconds % 60_000 == 0 => format!("{}min", milliseconds / 60_000),
-        _ if milliseconds % 1000 == 0 => format!("{}s", milliseconds / 1000),
+        _ if milliseconds.is_multiple_of(3_600_000) => format!("{}h", milliseconds / 3_600_000),
+        _ if milliseconds.is_multiple_of(60_000) => format!("{}min", milliseconds / 60_000),
+        _ if milliseconds.is_multiple_of(1000) => format!("{}s", milliseconds / 1000),
         _ => format!("{milliseconds}ms"),
     }
 }

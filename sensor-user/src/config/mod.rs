@@ -7,6 +7,7 @@
 //! Invariants: a flag goes before a variable, a variable before the file, the file before the default; nothing that is
 //! not understood is passed over: an unknown key, a wrong type or an impossible value is an error that says where it
 //! stands, what is wrong and how to mend it; a [`Config`] that was made by [`load`] can be run.
+#![forbid(unsafe_code)]
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -22,7 +23,7 @@ pub mod settings;
 mod tests;
 
 pub use self::defaults::default_file;
-pub use self::error::{ConfigError, Origin};
+pub use self::error::{ConfigError, Origin, Problem};
 pub use self::flags::Given;
 pub use self::merge::{Environment, Loaded, load};
 

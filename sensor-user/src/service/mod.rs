@@ -10,6 +10,7 @@
 //!
 //! Invariants: capture begins and goes on whatever the collector does; the end comes within the deadline, and what could not
 //! be handed on by then is told in the log.
+#![forbid(unsafe_code)]
 
 use std::io;
 use std::sync::Arc;

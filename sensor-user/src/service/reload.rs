@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::log::LogControl;
 use super::{exclusions, target, warn_of_choices};
 use crate::config::settings::SETTINGS;
-use crate::config::{self, Config, ConfigError, Environment, Given, Loaded};
+use crate::config::{self, Config, ConfigError, Environment, Given, Loaded, Problem};
 use crate::export::uplink::Steering;
 use crate::pipeline::Change;
 
@@ -117,7 +117,7 @@ pub(super) fn with_collector(loaded: Loaded) -> Result<Loaded, ConfigError> {
         return Ok(loaded);
     }
     let mend = "set it in the file, or with --collector https://HOST:PORT or MCP_SENSOR_COLLECTOR".to_owned();
-    Err(ConfigError::Missing { key: "collector.address".to_owned(), mend })
+    Err(Problem::Missing { key: "collector.address".to_owned(), mend }.into())
 }
 
 #[cfg(test)]
@@ -138,5 +138,40 @@ mod tests {
         assert_eq!(taken.capture, old.capture);
         assert_eq!(taken.limits, old.limits);
         assert_eq!((taken.log, taken.exclude), (new.log, new.exclude));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_used_changes_nothing_and_is_told_until_a_usable_one_comes() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("sensor.toml");
+        let write = |text: &str| std::fs::write(&file, format!("[collector]\naddress = \"unix:/nowhere\"\n{text}")).unwrap();
+        write("");
+        let environment = Environment::from([("MCP_SENSOR_CONFIG".to_owned(), file.display().to_string())]);
+        let config = config::load(Some(&file), &environment, &Given::default()).unwrap().config;
+        let settings = super::super::uplink_settings(&config, target(&config).unwrap(), "node-1");
+        let (uplink, _exporter) = crate::export::uplink::Uplink::start(settings).unwrap();
+        let (changes, changed) = std::sync::mpsc::channel();
+        let reloader = Reloader {
+            given: Given::default(),
+            environment,
+            current: Current::new(config.clone()),
+            log: LogControl::detached(),
+            changes,
+            uplink: uplink.steering(),
+        };
+
+        write("[exclude]\nuser = [\"0\"]\nexe = 7");
+        reloader.reload();
+        let Change::Note(Some(note)) = changed.try_recv().unwrap() else { panic!("no note") };
+        assert!(note.contains("sensor.toml:5:7: exclude.exe must be an array of strings"), "{note}");
+        assert!(changed.try_recv().is_err());
+        assert_eq!(reloader.current.get(), config);
+
+        write("[exclude]\nuser = [\"0\"]");
+        reloader.reload();
+        let Change::Exclusions(exclusions) = changed.try_recv().unwrap() else { panic!("no exclusions") };
+        assert_eq!(exclusions.users, [0]);
+        assert!(matches!(changed.try_recv().unwrap(), Change::Note(None)));
+        let _ = uplink.finish(std::time::Instant::now());
     }
 }

@@ -137,11 +137,12 @@ impl Conversation<'_> {
                     }
                 }
                 permit = frames.reserve(), if ready || pulse_due => match permit {
-                    Ok(permit) if ready => self.send_batch(permit),
-                    Ok(permit) => {
+                    // First, for it is small, and a collector that never hears how the sensor is may think it dead.
+                    Ok(permit) if pulse_due => {
                         pulse_due = false;
                         permit.send(frame(connect_request::Frame::Pulse(self.pulse())));
                     }
+                    Ok(permit) => self.send_batch(permit),
                     // Why it ended is in the answers.
                     Err(_) => {
                         let end = self.heard(responses.message().await).err();

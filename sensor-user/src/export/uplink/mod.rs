@@ -11,6 +11,7 @@
 //!
 //! Invariants: the pipeline never waits for the network; an event is held until the collector has acknowledged it, or is
 //! dropped by the rules of the queue, and then counted and told ([`loss`]); capture does not depend on the collector.
+#![forbid(unsafe_code)]
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -45,6 +45,13 @@ impl Drop for LogGuard {
 pub struct LogControl(reload::Handle<Targets, Registry>);
 
 impl LogControl {
+    /// Of a log that nobody reads.
+    #[cfg(test)]
+    pub(super) fn detached() -> Self {
+        let (_, control) = reload::Layer::new(targets(LogLevel::Info));
+        Self(control)
+    }
+
     /// Sets the level.
     pub fn set_level(&self, level: LogLevel) {
         // It fails only where the log is gone, and then nobody reads of it.
@@ -57,22 +64,27 @@ impl LogControl {
 /// # Errors
 /// Where the journal cannot be reached, or there is no thread.
 pub fn start(log: &Log) -> Result<(LogControl, LogGuard), LogError> {
-    let format = match log.format {
-        LogFormat::Auto if stderr_is_journal(std::env::var("JOURNAL_STREAM").ok().as_deref()) => LogFormat::Journald,
-        LogFormat::Auto => LogFormat::Text,
-        format => format,
+    let journal = match log.format {
+        LogFormat::Journald => Some(journal().map_err(LogError::Journal)?),
+        // A journal that cannot be reached (from within a container, say) still gets what is written to standard error.
+        LogFormat::Auto if stderr_is_journal(std::env::var("JOURNAL_STREAM").ok().as_deref()) => journal().ok(),
+        _ => None,
     };
-    let journal = (format == LogFormat::Journald).then(tracing_journald::layer).transpose().map_err(LogError::Journal)?;
+    let as_text = matches!(log.format, LogFormat::Text | LogFormat::Auto) && journal.is_none();
     let lines = Lines::to(io::stderr()).map_err(LogError::Thread)?;
     let (writer, guard) = (lines.clone(), LogGuard(lines));
     let writer = move || writer.clone();
-    let json = (format == LogFormat::Json).then(|| fmt::layer().json().flatten_event(true).with_writer(writer.clone()));
-    let text =
-        (format == LogFormat::Text).then(|| fmt::layer().with_target(false).with_ansi(io::stderr().is_terminal()).with_writer(writer));
+    let json = (log.format == LogFormat::Json).then(|| fmt::layer().json().flatten_event(true).with_writer(writer.clone()));
+    let text = as_text.then(|| fmt::layer().with_target(false).with_ansi(io::stderr().is_terminal()).with_writer(writer));
     let (filter, control) = reload::Layer::new(targets(log.level));
     let subscriber = Registry::default().with(filter).with(journal).with(json).with(text);
     tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::Taken)?;
     Ok((LogControl(control), guard))
+}
+
+/// The journal, with the fields of a line as fields of its own: `MCP_SENSOR_EVENTS=17`.
+fn journal() -> io::Result<tracing_journald::Layer> {
+    Ok(tracing_journald::layer()?.with_field_prefix(Some("MCP_SENSOR".to_owned())))
 }
 
 fn targets(level: LogLevel) -> Targets {
