@@ -30,7 +30,11 @@ impl Living {
             child = command.spawn().map_err(|error| assert_eq!(error.kind(), ErrorKind::ExecutableFileBusy)).ok();
             child.is_some()
         });
-        Self(child.unwrap())
+        let child = Self(child.unwrap());
+        // The parent goes on as soon as exec has let go of its memory: /proc may show nothing of the new program yet.
+        let arguments = format!("/proc/{}/cmdline", child.0.id());
+        wait_for("its arguments", || std::fs::read(&arguments).is_ok_and(|text| !text.is_empty()));
+        child
     }
 
     fn id(&self) -> ProcessId {
