@@ -1,1 +1,8 @@
-fn main() {}
+//! `mcp-collector`: see `mcp-collector --help`.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    collector::cli::main()
+}

@@ -1,0 +1,66 @@
+//! The command line.
+//!
+//! - [`args`] has commands and flags; [`serve`] runs the server; [`events`] and [`summaries`] ask a running one.
+//! - [`client`] is the way to it; [`failure`] is how errors reach the person; [`json`] and [`text`] write what is shown.
+//!
+//! Invariants: what comes from outside reaches a terminal only sanitised; output is flushed with each batch; a reader of the output
+//! that goes away ends the program well.
+
+mod args;
+mod client;
+mod events;
+mod failure;
+mod json;
+mod serve;
+mod summaries;
+mod text;
+mod time;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+
+pub use args::{Args, Command};
+pub use failure::{Exit, Failure};
+
+use crate::config::file::default_file;
+
+/// Runs the program.
+#[must_use]
+pub fn main() -> ExitCode {
+    let args = Args::parse();
+    let color = match &args.command {
+        Command::Tail(tail) => tail.output.color,
+        Command::Events(events) => events.output.color,
+        Command::Sessions(sessions) => sessions.output.color,
+        Command::Sensors(sensors) => sensors.output.color,
+        Command::Serve(_) | Command::Config | Command::Completions { .. } => args::Color::Auto,
+    };
+    match run(args.command) {
+        Ok(()) => Exit::Ok.into(),
+        Err(failure) => failure.report(color.into()).into(),
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Serve(args) => serve::run(*args),
+        Command::Config => print(default_file().as_bytes()),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Args::command(), "mcp-collector", &mut script);
+            print(&script)
+        }
+        Command::Tail(args) => client::block_on(events::tail(*args)),
+        Command::Events(args) => client::block_on(events::events(*args)),
+        Command::Sessions(args) => client::block_on(summaries::sessions(*args)),
+        Command::Sensors(args) => client::block_on(summaries::sensors(*args)),
+    }
+}
+
+/// Writes to standard output.
+fn print(bytes: &[u8]) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(Failure::of_output)
+}

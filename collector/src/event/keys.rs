@@ -1,0 +1,413 @@
+//! What of an event can be asked for, read from its bytes.
+//!
+//! Only the fields that filters and summaries need are decoded; contents are skipped by their length. Peers come in the
+//! same bytes again and again, so what was read of them is remembered by the bytes.
+//!
+//! Invariants: what is remembered is bounded; a key is [`MAX_KEY`] bytes at most, cut the same for live and stored events.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use mcp_sensor_proto::v1::{Peer, filter::Kind, session_change, tool_call};
+use present::names;
+use prost::Message as _;
+use prost_types::Timestamp;
+use rustc_hash::FxHashMap;
+
+use super::valid::{self, Invalid};
+
+/// Bytes of one key at most; a longer name is cut.
+pub const MAX_KEY: usize = 1024;
+
+/// Bytes of names, and of peers, that one reader remembers at most, about.
+const MAX_REMEMBERED: usize = 512 * 1024;
+
+/// The method of a tool call.
+const TOOLS_CALL: &str = "tools/call";
+
+/// The names of a peer.
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
+pub struct PeerKey {
+    /// What it says of itself.
+    pub said: Box<str>,
+    /// What a person calls it: its program, or the script or module that this runs.
+    pub short: Box<str>,
+    /// Path of its program.
+    pub exe: Box<str>,
+    /// Its address.
+    pub address: Box<str>,
+}
+
+impl PeerKey {
+    fn of(peer: &Peer) -> Self {
+        let boxed = |text: &str| Box::from(cut(text));
+        Self { said: boxed(&peer.name), short: boxed(names::short(peer)), exe: boxed(&peer.exe), address: boxed(&peer.address) }
+    }
+
+    /// All names it goes by; some may be empty.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let path = self.exe.strip_suffix(" (deleted)").unwrap_or(&self.exe);
+        let program = path.rsplit('/').next().unwrap_or_default();
+        [&*self.said, &*self.short, path, program, &*self.address].into_iter()
+    }
+
+    /// Bytes of text in it.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.said.len() + self.short.len() + self.exe.len() + self.address.len()
+    }
+}
+
+/// What an event adds to the sums of its session.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Tally {
+    /// A tool call began.
+    pub call: bool,
+    /// A tool call failed.
+    pub failed: bool,
+    /// How long a call took, in milliseconds; where it ended.
+    pub duration_ms: Option<f64>,
+    /// The session opened (false) or closed (true).
+    pub closed: Option<bool>,
+}
+
+/// The keys of one event.
+#[derive(Clone, Debug, Default)]
+pub struct Keys {
+    /// The event's id.
+    pub id: u128,
+    /// Nanoseconds since 1970.
+    pub time: i64,
+    /// Its place in its run.
+    pub sequence: u64,
+    /// Number of its `Filter.Kind`; 0 where it is of a kind that this version does not know.
+    pub kind: u8,
+    /// Number of its severity.
+    pub severity: u8,
+    /// Its host.
+    pub node: Arc<str>,
+    /// Its session's id; empty where it has none.
+    pub session: Arc<str>,
+    /// Its client.
+    pub client: Option<Arc<PeerKey>>,
+    /// Its server.
+    pub server: Option<Arc<PeerKey>>,
+    /// Its tool; empty where it has none.
+    pub tool: Arc<str>,
+    /// Its method; empty where it has none.
+    pub method: Arc<str>,
+    /// What it adds to its session.
+    pub tally: Tally,
+    /// The encoded `Session`.
+    pub session_bytes: Bytes,
+    /// The encoded `Peer` of the client.
+    pub client_bytes: Bytes,
+    /// The encoded `Peer` of the server.
+    pub server_bytes: Bytes,
+    /// The encoded `Sensor`, where the event is one.
+    pub sensor_bytes: Bytes,
+}
+
+/// Why an event is refused.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Refused {
+    /// No consumer could decode it.
+    #[error("an event cannot be decoded: {0}")]
+    Invalid(#[from] Invalid),
+    /// Its id is not 32 lower-case hexadecimal digits.
+    #[error("an event's id is not 32 lower-case hexadecimal digits")]
+    Id,
+    /// It has no time, or one outside of what can be stored (the years 1678 to 2262).
+    #[error("an event's time is missing or out of range")]
+    Time,
+}
+
+/// The fields of an `Event` that are read; wire-compatible with it.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Head {
+    #[prost(string, tag = "1")]
+    id: String,
+    #[prost(message, optional, tag = "2")]
+    time: Option<Timestamp>,
+    #[prost(bytes = "bytes", tag = "3")]
+    node: Bytes,
+    #[prost(uint64, tag = "4")]
+    sequence: u64,
+    #[prost(bytes = "bytes", tag = "5")]
+    session: Bytes,
+    #[prost(bytes = "bytes", tag = "6")]
+    client: Bytes,
+    #[prost(bytes = "bytes", tag = "7")]
+    server: Bytes,
+    #[prost(int32, tag = "8")]
+    severity: i32,
+    #[prost(bytes = "bytes", optional, tag = "10")]
+    tool_call: Option<Bytes>,
+    #[prost(bytes = "bytes", optional, tag = "11")]
+    message: Option<Bytes>,
+    #[prost(bytes = "bytes", optional, tag = "12")]
+    session_change: Option<Bytes>,
+    #[prost(bytes = "bytes", optional, tag = "16")]
+    gap: Option<Bytes>,
+    #[prost(bytes = "bytes", optional, tag = "17")]
+    sensor: Option<Bytes>,
+}
+
+/// Of a `ToolCall`.
+#[derive(Clone, PartialEq, prost::Message)]
+struct CallHead {
+    #[prost(int32, tag = "1")]
+    state: i32,
+    #[prost(bytes = "bytes", tag = "4")]
+    tool: Bytes,
+    #[prost(bool, tag = "8")]
+    is_error: bool,
+    #[prost(double, optional, tag = "9")]
+    duration_ms: Option<f64>,
+}
+
+/// Of a `Message`.
+#[derive(Clone, PartialEq, prost::Message)]
+struct MessageHead {
+    #[prost(bytes = "bytes", tag = "3")]
+    method: Bytes,
+    #[prost(bytes = "bytes", tag = "5")]
+    target: Bytes,
+}
+
+/// Of a `Session`.
+#[derive(Clone, PartialEq, prost::Message)]
+struct SessionHead {
+    #[prost(bytes = "bytes", tag = "1")]
+    id: Bytes,
+}
+
+/// Of a `SessionChange`.
+#[derive(Clone, PartialEq, prost::Message)]
+struct ChangeHead {
+    #[prost(int32, tag = "1")]
+    state: i32,
+}
+
+/// Reads keys; one for each stream.
+#[derive(Debug, Default)]
+pub struct Reader {
+    peers: Memory<PeerKey>,
+    sessions: Memory<str>,
+    texts: Memory<str>,
+    empty: Arc<str>,
+}
+
+/// What was read of some bytes.
+#[derive(Debug)]
+struct Memory<T: ?Sized> {
+    known: FxHashMap<Bytes, Arc<T>>,
+    bytes: usize,
+}
+
+impl<T: ?Sized> Default for Memory<T> {
+    fn default() -> Self {
+        Self { known: FxHashMap::default(), bytes: 0 }
+    }
+}
+
+impl<T: ?Sized> Memory<T> {
+    fn get(&self, bytes: &Bytes) -> Option<Arc<T>> {
+        self.known.get(bytes).map(Arc::clone)
+    }
+
+    /// Keeps what was read of some bytes, with a copy of them: a slice would keep the whole batch in memory.
+    fn insert(&mut self, bytes: &Bytes, value: &Arc<T>) {
+        const ENTRY: usize = 128;
+        let size = bytes.len() * 2 + ENTRY;
+        if size > MAX_REMEMBERED / 16 {
+            return;
+        }
+        if self.bytes + size > MAX_REMEMBERED {
+            self.known.clear();
+            self.bytes = 0;
+        }
+        self.bytes += size;
+        self.known.insert(Bytes::copy_from_slice(bytes), Arc::clone(value));
+    }
+}
+
+impl Reader {
+    /// Checks an event's bytes and reads its keys.
+    ///
+    /// # Errors
+    /// Why the event cannot be taken.
+    pub fn read(&mut self, event: &Bytes) -> Result<Keys, Refused> {
+        valid::check(event)?;
+        let broken = |_| Refused::Invalid(Invalid::Encoding);
+        let head = Head::decode(event.clone()).map_err(broken)?;
+        let mut keys = Keys {
+            id: parse_id(&head.id).ok_or(Refused::Id)?,
+            time: head.time.and_then(|time| nanoseconds(&time)).ok_or(Refused::Time)?,
+            sequence: head.sequence,
+            severity: u8::try_from(head.severity).unwrap_or(u8::MAX),
+            node: self.text(&head.node),
+            session: self.session(&head.session).map_err(broken)?,
+            client: self.peer(&head.client).map_err(broken)?,
+            server: self.peer(&head.server).map_err(broken)?,
+            tool: Arc::clone(&self.empty),
+            method: Arc::clone(&self.empty),
+            session_bytes: head.session,
+            client_bytes: head.client,
+            server_bytes: head.server,
+            ..Keys::default()
+        };
+        if let Some(call) = head.tool_call {
+            let call = CallHead::decode(call).map_err(broken)?;
+            let state = tool_call::State::try_from(call.state).unwrap_or_default();
+            keys.kind = Kind::ToolCall as i32 as u8;
+            keys.tool = self.text(&call.tool);
+            keys.method = self.text(&Bytes::from_static(TOOLS_CALL.as_bytes()));
+            keys.tally.call = state == tool_call::State::Started;
+            keys.tally.failed = state == tool_call::State::Failed || (state == tool_call::State::Completed && call.is_error);
+            keys.tally.duration_ms = call.duration_ms.filter(|duration| duration.is_finite());
+        } else if let Some(message) = head.message {
+            let message = MessageHead::decode(message).map_err(broken)?;
+            keys.kind = Kind::Message as i32 as u8;
+            if *message.method == *TOOLS_CALL.as_bytes() {
+                keys.tool = self.text(&message.target);
+            }
+            keys.method = self.text(&message.method);
+        } else if let Some(change) = head.session_change {
+            use session_change::State;
+            keys.kind = Kind::SessionChange as i32 as u8;
+            keys.tally.closed = match State::try_from(ChangeHead::decode(change).map_err(broken)?.state) {
+                Ok(State::Opened) => Some(false),
+                Ok(State::Closed) => Some(true),
+                _ => None,
+            };
+        } else if head.gap.is_some() {
+            keys.kind = Kind::Gap as i32 as u8;
+        } else if let Some(sensor) = head.sensor {
+            keys.kind = Kind::Sensor as i32 as u8;
+            keys.sensor_bytes = sensor;
+        }
+        Ok(keys)
+    }
+
+    fn text(&mut self, bytes: &Bytes) -> Arc<str> {
+        if bytes.is_empty() {
+            return Arc::clone(&self.empty);
+        }
+        if let Some(known) = self.texts.get(bytes) {
+            return known;
+        }
+        let text: Arc<str> = Arc::from(cut(std::str::from_utf8(bytes).unwrap_or_default()));
+        self.texts.insert(bytes, &text);
+        text
+    }
+
+    fn session(&mut self, bytes: &Bytes) -> Result<Arc<str>, prost::DecodeError> {
+        if bytes.is_empty() {
+            return Ok(Arc::clone(&self.empty));
+        }
+        if let Some(known) = self.sessions.get(bytes) {
+            return Ok(known);
+        }
+        let head = SessionHead::decode(bytes.clone())?;
+        let id = self.text(&head.id);
+        self.sessions.insert(bytes, &id);
+        Ok(id)
+    }
+
+    fn peer(&mut self, bytes: &Bytes) -> Result<Option<Arc<PeerKey>>, prost::DecodeError> {
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        if let Some(known) = self.peers.get(bytes) {
+            return Ok(Some(known));
+        }
+        let key = Arc::new(PeerKey::of(&Peer::decode(bytes.clone())?));
+        self.peers.insert(bytes, &key);
+        Ok(Some(key))
+    }
+}
+
+fn cut(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(MAX_KEY)).unwrap_or_default()
+}
+
+/// 32 lower-case hexadecimal digits.
+#[must_use]
+pub fn parse_id(text: &str) -> Option<u128> {
+    let digits = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    (text.len() == 32 && digits).then(|| u128::from_str_radix(text, 16).ok()).flatten()
+}
+
+/// Nanoseconds since 1970; `None` outside of what 64 bits hold, or where the nanoseconds are no part of a second.
+#[must_use]
+pub fn nanoseconds(time: &Timestamp) -> Option<i64> {
+    let nanos = (0..1_000_000_000).contains(&time.nanos).then_some(i64::from(time.nanos))?;
+    time.seconds.checked_mul(1_000_000_000)?.checked_add(nanos)
+}
+
+/// The other way.
+#[must_use]
+pub fn timestamp(nanoseconds: i64) -> Timestamp {
+    const SECOND: i64 = 1_000_000_000;
+    Timestamp { seconds: nanoseconds.div_euclid(SECOND), nanos: i32::try_from(nanoseconds.rem_euclid(SECOND)).unwrap_or(0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use mcp_sensor_proto::v1::event::Body;
+    use mcp_sensor_proto::v1::{Event, Message, Session, ToolCall};
+
+    use super::*;
+
+    fn event(body: Body) -> Event {
+        Event {
+            id: format!("{:032x}", 77),
+            time: Some(timestamp(1_800_000_000_000_000_005)),
+            node: "host".to_owned(),
+            sequence: 3,
+            session: Some(Session { id: "abc".to_owned(), ..Session::default() }),
+            server: Some(Peer {
+                exe: "/usr/bin/node".to_owned(),
+                command_line: vec!["node".to_owned(), "/x/server-git/index.js".to_owned()],
+                name: "git".to_owned(),
+                ..Peer::default()
+            }),
+            severity: 2,
+            body: Some(body),
+            ..Event::default()
+        }
+    }
+
+    #[test]
+    fn keys_are_read_from_the_bytes() {
+        let call = ToolCall { state: 2, tool: "commit".to_owned(), is_error: true, duration_ms: Some(2.5), ..ToolCall::default() };
+        let keys = Reader::default().read(&Bytes::from(event(Body::ToolCall(call)).encode_to_vec())).unwrap();
+        assert_eq!((keys.id, keys.time, keys.sequence, keys.kind, keys.severity), (77, 1_800_000_000_000_000_005, 3, 1, 2));
+        assert_eq!((&*keys.node, &*keys.session, &*keys.tool, &*keys.method), ("host", "abc", "commit", "tools/call"));
+        let names: Vec<_> = keys.server.as_ref().unwrap().names().collect();
+        assert_eq!(names, ["git", "server-git", "/usr/bin/node", "node", ""]);
+        assert_eq!(keys.tally, Tally { call: false, failed: true, duration_ms: Some(2.5), closed: None });
+        assert!(keys.client.is_none());
+    }
+
+    #[test]
+    fn a_message_has_a_tool_only_where_it_calls_one() {
+        let tool_of = |method: &str| {
+            let message = Message { method: method.to_owned(), target: "x".to_owned(), ..Message::default() };
+            Reader::default().read(&Bytes::from(event(Body::Message(message)).encode_to_vec())).unwrap().tool
+        };
+        assert_eq!(&*tool_of("tools/call"), "x");
+        assert_eq!(&*tool_of("resources/read"), "");
+    }
+
+    #[test]
+    fn an_id_that_is_none_is_refused() {
+        for id in ["", "0", &"0".repeat(33), &"G".repeat(32), &"A".repeat(32), &"é".repeat(16)] {
+            let event = Event { id: id.to_owned(), ..event(Body::Message(Message::default())) };
+            assert_eq!(Reader::default().read(&Bytes::from(event.encode_to_vec())).unwrap_err(), Refused::Id, "{id}");
+        }
+        let event = Event { time: None, ..event(Body::Message(Message::default())) };
+        assert_eq!(Reader::default().read(&Bytes::from(event.encode_to_vec())).unwrap_err(), Refused::Time);
+    }
+}
