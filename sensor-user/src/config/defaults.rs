@@ -44,7 +44,7 @@ fn describe(setting: &Setting, config: &mut Config, file: &mut String) {
 }
 
 /// The default as TOML; `None` where there is none.
-fn value(field: &Field, config: &mut Config) -> Option<String> {
+pub(super) fn value(field: &Field, config: &mut Config) -> Option<String> {
     match field {
         Field::Switch(of) => Some(of(config).to_string()),
         Field::Number { of, .. } => Some(of(config).to_string()),

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches, value_parser};
 
+use super::Config;
+use super::defaults;
 use super::settings::{Field, SETTINGS, Setting, TABLES};
 
 /// Names the configuration file.
@@ -61,7 +63,9 @@ impl FromArgMatches for Given {
 fn argument(setting: &'static Setting) -> Arg {
     let heading = TABLES.iter().find(|(table, _)| *table == setting.table).map_or("", |(_, heading)| heading);
     let heading = heading.split([':', '.']).next().unwrap_or(heading);
-    let note = format!("[{}; env: {}]", setting.full_key(), setting.variable());
+    let default = defaults::value(&setting.field, &mut Config::default());
+    let default = default.map_or_else(String::new, |value| format!("; default: {}", value.trim_matches('"')));
+    let note = format!("[{}; env: {}{default}]", setting.full_key(), setting.variable());
     let more = if setting.more.is_empty() { String::new() } else { format!("\n{}", setting.more) };
     let argument = Arg::new(setting.flag)
         .long(setting.flag)

@@ -139,9 +139,6 @@ pub fn run(given: &Given, environment: &Environment) -> Result<(), ServiceError>
 /// Says what became of the events.
 fn tell_end(accounting: Accounting) {
     let Accounting { pushed, acknowledged, held, dropped } = accounting;
-    if held.events > 0 {
-        tracing::error!(events = held.events, bytes = held.bytes, "events are lost: the collector did not take them in time");
-    }
     tracing::info!(
         events = pushed.events,
         acknowledged = acknowledged.events,

@@ -78,7 +78,7 @@ impl Report {
     /// Writes it to the log.
     pub fn log(self) {
         for ((cause, severity), Amount { events, bytes }) in self.0 {
-            let severity = Severity::try_from(i32::from(severity)).unwrap_or_default().as_str_name();
+            let severity = severity_name(severity);
             match cause {
                 Cause::Full => tracing::warn!(
                     severity,
@@ -94,6 +94,11 @@ impl Report {
             }
         }
     }
+}
+
+/// The contract's name for a severity.
+pub(super) fn severity_name(severity: u8) -> &'static str {
+    Severity::try_from(i32::from(severity)).unwrap_or_default().as_str_name()
 }
 
 const fn reason(cause: Cause) -> Reason {

@@ -139,7 +139,7 @@ impl Uplink {
         self.shared.lock().queue.accounting()
     }
 
-    /// Hands on what is held until `deadline`, then ends.
+    /// Hands on what is held until `deadline`, then ends; says in the log what is left.
     #[must_use]
     pub fn finish(self, deadline: Instant) -> Accounting {
         let Self { shared, control, thread } = self;
@@ -147,7 +147,15 @@ impl Uplink {
         // The sender ends by itself at the deadline; a panic in it has been told.
         let _ = thread.join();
         shared.settle_losses();
-        shared.lock().queue.accounting()
+        let (accounting, undelivered) = {
+            let queue = &shared.lock().queue;
+            (queue.accounting(), queue.held_by_severity())
+        };
+        for (severity, events) in undelivered {
+            let severity = loss::severity_name(severity);
+            tracing::error!(severity, events, "events are lost: the collector did not take them before the deadline");
+        }
+        accounting
     }
 }
 

@@ -294,6 +294,16 @@ impl Queue {
         self.accounting
     }
 
+    /// Events held, by severity.
+    #[must_use]
+    pub fn held_by_severity(&self) -> BTreeMap<u8, u64> {
+        let mut held = BTreeMap::new();
+        for (severity, _) in &self.classes {
+            *held.entry(*severity).or_default() += 1;
+        }
+        held
+    }
+
     /// Sequence of the newest event.
     #[must_use]
     pub const fn newest(&self) -> u64 {
