@@ -83,8 +83,8 @@ const RUN_EXAMPLES: &str = "\
 Examples:
   mcp-sensor run --config /etc/mcp-sensor/sensor.toml
   mcp-sensor run --collector unix:/run/mcp-collector/ingest.sock
-  mcp-sensor run --collector https://collector.example:4317 --ca-file ca.pem --token-file token
-  MCP_SENSOR_COLLECTOR=http://localhost:4317 mcp-sensor run --log-format json";
+  mcp-sensor run --collector https://collector.example:4780 --ca-file ca.pem --token-file token
+  MCP_SENSOR_COLLECTOR=http://localhost:4780 mcp-sensor run --log-format json";
 
 const CONFIG_ABOUT: &str = "Prints the default configuration file, or checks one";
 

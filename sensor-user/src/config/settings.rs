@@ -172,7 +172,7 @@ pub static SETTINGS: &[Setting] = &[
         value: "ADDRESS",
         help: "Where the collector is: https://HOST:PORT, http://HOST:PORT or unix:PATH",
         more: "http is for this machine only (localhost, 127.0.0.1, [::1]); see insecure.",
-        example: "\"https://collector.example:4317\"",
+        example: "\"https://collector.example:4780\"",
         reloads: true,
         field: Field::Address(|config| &mut config.collector.address),
     },

@@ -50,7 +50,7 @@ fn every_example_of_the_default_file_can_be_used() {
         .filter(|line| !line.starts_with("user = "))
         .collect();
     let config = load_text(&uncommented.join("\n")).unwrap();
-    assert_eq!(config.collector.address.unwrap().to_string(), "https://collector.example:4317");
+    assert_eq!(config.collector.address.unwrap().to_string(), "https://collector.example:4780");
     assert_eq!(config.node.as_deref(), Some("web-1"));
     assert_eq!(config.exclude.exe.len(), 1);
 }
@@ -146,8 +146,8 @@ fn errors_say_where_what_and_how_to_mend() {
         "shutdown = \"5 fortnights\"",
         "[collector]\nheartbeat = \"1ms\"",
         "[collector]\nbackoff_min = \"1min\"",
-        "[collector]\naddress = \"collector:4317\"",
-        "[collector]\naddress = \"http://10.0.0.1:4317\"",
+        "[collector]\naddress = \"collector:4780\"",
+        "[collector]\naddress = \"http://10.0.0.1:4780\"",
         "[collector]\naddress = \"unix:/x\"\nca_file = \"ca.pem\"",
         "[collector]\ncert_file = \"cert.pem\"",
         "collector = 1",

@@ -33,7 +33,7 @@ pub enum AddressError {
     #[error("the host is missing")]
     NoHost,
     /// No port.
-    #[error("the port is missing or no number from 1 to 65535, as in https://collector.example:4317")]
+    #[error("the port is missing or no number from 1 to 65535, as in https://collector.example:4780")]
     NoPort,
     /// Something behind the port.
     #[error("nothing may follow the port")]
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn addresses_are_read_and_written() {
-        for text in ["https://collector.example:4317", "http://127.0.0.1:1", "http://[::1]:4317", "unix:/run/c.sock"] {
+        for text in ["https://collector.example:4780", "http://127.0.0.1:1", "http://[::1]:4780", "unix:/run/c.sock"] {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
         }
         assert_eq!("https://a:1/".parse::<Address>().unwrap().to_string(), "https://a:1");
@@ -141,7 +141,7 @@ mod tests {
     fn what_is_no_address_is_refused() {
         for (text, wanted) in [
             ("", AddressError::Scheme),
-            ("collector:4317", AddressError::Scheme),
+            ("collector:4780", AddressError::Scheme),
             ("grpc://a:1", AddressError::Scheme),
             ("https://collector", AddressError::NoPort),
             ("https://collector:0", AddressError::NoPort),
