@@ -51,7 +51,6 @@ pub struct Pipeline<S> {
     exclusions: Exclusions,
     status: Status,
     last_tick: Time,
-    excluded_records: u64,
 }
 
 /// What a pipeline is made of.
@@ -81,7 +80,7 @@ impl<S: Source> Pipeline<S> {
         let Parts { source, config, identities, exclusions, exporter, verdicts, node, status } = parts;
         let outlet = Outlet::new(identities, exporter, verdicts, node, config.boot_time);
         let engine = Engine::new(config);
-        Self { source, engine, outlet, exclusions, status, last_tick: 0, excluded_records: 0 }
+        Self { source, engine, outlet, exclusions, status, last_tick: 0 }
     }
 
     /// Tells the pipeline of a stream that was open before it began, and of who holds an end of it.
@@ -112,6 +111,10 @@ impl<S: Source> Pipeline<S> {
                 if let Some(sensor) = self.status.changes(now, &self.engine, &self.source, &mut self.outlet) {
                     self.outlet.tell(sensor, now)?;
                 }
+                if self.status.take_records_lost() {
+                    // Among them may have been news of processes. Where /proc cannot be read, what is known stays.
+                    let _ = self.outlet.identities().repair();
+                }
                 self.outlet.tick(now)?;
             }
             self.outlet.flush()?;
@@ -122,10 +125,9 @@ impl<S: Source> Pipeline<S> {
     }
 
     fn read(&mut self) -> Progress {
-        let Self { source, engine, outlet, exclusions, excluded_records, .. } = self;
+        let Self { source, engine, outlet, exclusions, .. } = self;
         source.read(WAIT, &mut |record| {
             if excluded(&record, exclusions, outlet) {
-                *excluded_records += 1;
                 return;
             }
             match record {
@@ -135,7 +137,10 @@ impl<S: Source> Pipeline<S> {
                 }
                 Record::Touch(touch) => {
                     outlet.listens(&touch);
-                    engine.touch(&touch, outlet);
+                    let is_told = engine.touch(&touch, outlet);
+                    if touch.unseen && !is_told {
+                        outlet.cannot_see(&touch);
+                    }
                 }
                 Record::Exec(exec) => {
                     outlet.identities().exec(&exec);

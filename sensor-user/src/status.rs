@@ -70,13 +70,16 @@ pub struct Status {
     detail: String,
     told: v1::Loss,
     told_at: Time,
+    /// Records that the ring had no room for, as counted last.
+    records_lost: u64,
+    news_of_lost_records: bool,
 }
 
 impl Status {
     /// `kernel` is absent where the source is a recording; `detail` says what this kernel lacks, in words.
     #[must_use]
     pub fn new(started: Time, boot_time: u64, kernel: Option<KernelSide>, detail: String) -> Self {
-        Self { started, boot_time, kernel, detail, told: v1::Loss::default(), told_at: 0 }
+        Self { started, boot_time, kernel, detail, told: v1::Loss::default(), told_at: 0, records_lost: 0, news_of_lost_records: false }
     }
 
     /// When the sensor started.
@@ -106,6 +109,11 @@ impl Status {
         Some(self.sensor(State::Degraded, loss, outlet.blind_spots().spots.clone()))
     }
 
+    /// True where the kernel had to drop records since the last call.
+    pub fn take_records_lost(&mut self) -> bool {
+        std::mem::take(&mut self.news_of_lost_records)
+    }
+
     /// The last event, with the sums.
     pub fn stopping(&mut self, engine: &Engine, source: &impl Source, outlet: &mut Outlet) -> v1::Sensor {
         let loss = self.loss(engine, source);
@@ -129,7 +137,10 @@ impl Status {
             match counters.read() {
                 Ok(kernel) => {
                     let get = |counter| kernel.get(counter);
-                    push(&mut counts, Place::Kernel, Reason::RingFull, get(Counter::RingFullRecords), get(Counter::RingFullBytes));
+                    let records = get(Counter::RingFullRecords);
+                    self.news_of_lost_records |= records > self.records_lost;
+                    self.records_lost = records;
+                    push(&mut counts, Place::Kernel, Reason::RingFull, records, get(Counter::RingFullBytes));
                     push(&mut counts, Place::Kernel, Reason::ReadFault, 0, get(Counter::ReadFaultBytes));
                     push(&mut counts, Place::Kernel, Reason::OverLimit, 0, get(Counter::OverLimitBytes));
                     push(&mut counts, Place::Kernel, Reason::NoScratch, 0, get(Counter::NoScratchBytes));

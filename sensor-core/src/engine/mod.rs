@@ -41,7 +41,7 @@ pub use config::{Config, Counters};
 use self::core::{Closing, Core};
 use self::stream::State;
 use crate::event::Sink;
-use crate::input::{Chunk, ProcessId, StreamKey, Time, Touch};
+use crate::input::{Chunk, LossReasons, ProcessId, StreamKey, Time, Touch};
 use crate::json::Tape;
 use crate::stream::{Reassembler, Segment};
 use crate::wire::ndjson::{Limits, Ndjson};
@@ -66,6 +66,9 @@ struct Framing {
     /// True while it is in the list of those that hold bytes back.
     unsettled: bool,
 }
+
+/// Bytes of a framer that holds nothing.
+const FRAMING: usize = size_of::<Framing>();
 
 /// See the module.
 #[derive(Debug)]
@@ -98,6 +101,11 @@ impl Engine {
         if !chunk.bytes.is_empty() {
             self.core.probed(slot, chunk.offset, sink);
         }
+        self.order(slot, chunk, sink);
+    }
+
+    /// Puts a chunk into the order of its stream, and takes to the framer what is in order.
+    fn order(&mut self, slot: u32, chunk: &Chunk<'_>, sink: &mut dyn Sink) {
         let place = slot as usize;
         if self.framings.len() <= place {
             self.framings.resize_with(place + 1, || None);
@@ -109,7 +117,7 @@ impl Engine {
         let Framing { reassembler, ndjson, base, .. } = &mut **framing;
         reassembler.push(chunk, &mut |segment| feed(core, ndjson, base, tape, slot, segment, sink));
         let waits = reassembler.buffered() > 0;
-        let held = reassembler.buffered() + ndjson.buffered();
+        let held = FRAMING + reassembler.buffered() + ndjson.buffered();
         core.framing_held = core.framing_held + held - std::mem::replace(&mut framing.held, held);
         if waits && !framing.unsettled {
             framing.unsettled = true;
@@ -118,13 +126,23 @@ impl Engine {
         self.tidy(slot, sink);
     }
 
-    /// Takes the news that a process used an end of a stream.
-    pub fn touch(&mut self, touch: &Touch, sink: &mut dyn Sink) {
+    /// Takes the news that a process used an end of a stream. True where that was of a session: bytes that moved unseen
+    /// are then told as its gap.
+    pub fn touch(&mut self, touch: &Touch, sink: &mut dyn Sink) -> bool {
         self.core.counters.touches += 1;
         self.advance(touch.time, sink);
-        let Some(slot) = self.admit(touch.stream, touch.epoch, sink) else { return };
+        let Some(slot) = self.admit(touch.stream, touch.epoch, sink) else { return false };
         self.core.used(slot, touch.end, touch.process, (touch.offset, touch.moved), sink);
+        let is_bound = self.core.is_bound(slot);
+        if touch.unseen && is_bound {
+            let Touch { time, stream, epoch, end, process, .. } = *touch;
+            // A chunk without bytes tells of the hole before it, unless the other end's bytes still come.
+            let offset = touch.offset.saturating_add(touch.moved);
+            let hole = Chunk { time, stream, epoch, end, process, offset, loss: LossReasons::NO_BUFFER, packet_end: false, bytes: &[] };
+            self.order(slot, &hole, sink);
+        }
         self.drain(sink);
+        is_bound
     }
 
     /// Takes the news that a process has ended.
@@ -241,7 +259,7 @@ impl Engine {
             let Some(Some(framing)) = framings.get_mut(slot as usize) else { return false };
             let Framing { reassembler, ndjson, base, held, unsettled } = &mut **framing;
             reassembler.settle(before, &mut |segment| feed(core, ndjson, base, tape, slot, segment, sink));
-            let now_held = reassembler.buffered() + ndjson.buffered();
+            let now_held = FRAMING + reassembler.buffered() + ndjson.buffered();
             core.framing_held = core.framing_held + now_held - std::mem::replace(held, now_held);
             *unsettled = reassembler.buffered() > 0;
             *unsettled
@@ -319,11 +337,11 @@ impl Engine {
             (0..).zip(&self.framings).filter_map(|(slot, framing)| Some((framing.as_ref()?.held, slot))).collect();
         large.sort_unstable_by_key(|&(held, slot)| (std::cmp::Reverse(held), slot));
         for (held, slot) in large {
-            if held == 0 || !self.core.is_over_memory() {
+            if held <= FRAMING || !self.core.is_over_memory() {
                 break;
             }
             self.drop_framing(slot);
-            self.core.gave_up_bytes(slot, held as u64, sink);
+            self.core.gave_up_bytes(slot, (held - FRAMING) as u64, sink);
         }
         if self.core.is_over_memory() {
             self.core.relieve_more(sink);

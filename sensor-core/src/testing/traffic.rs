@@ -46,7 +46,9 @@ impl Input {
             Self::Chunk { time, stream, epoch, end, process, offset, loss, ref bytes } => {
                 engine.chunk(&Chunk { time, stream, epoch, end, process, offset, loss, packet_end: false, bytes }, sink);
             }
-            Self::Touch(ref touch) => engine.touch(touch, sink),
+            Self::Touch(ref touch) => {
+                engine.touch(touch, sink);
+            }
             Self::Exit(process, time) => engine.exit(process, time, sink),
             Self::Fork(parent, child, time) => engine.fork(parent, child, time),
             Self::Tick(now) => engine.tick(now, sink),
