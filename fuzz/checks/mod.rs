@@ -7,7 +7,9 @@ mod choices;
 mod json;
 mod ndjson;
 mod reassembly;
+mod redact;
 
 pub use json::{raw as json_raw, structured as json_structured};
 pub use ndjson::{raw as ndjson_raw, structured as ndjson_structured};
 pub use reassembly::reassembly;
+pub use redact::redact;

@@ -11,6 +11,7 @@ struct Piece {
     range: Range<usize>,
     end: End,
     packet_end: bool,
+    ahead: bool,
 }
 
 /// A stream, cut at both ends, with losses, delivered out of order.
@@ -35,7 +36,12 @@ pub fn reassembly(data: &[u8]) {
                 // A chunk ends with its packet at the latest.
                 let packet = packet_ends.iter().find(|end| **end > at).copied().unwrap_or(stop);
                 let next = if packets { packet.min(stop) } else { stop };
-                pieces.push(Piece { range: at..next, end, packet_end: packets && next == packet });
+                pieces.push(Piece {
+                    range: at..next,
+                    end,
+                    packet_end: packets && next == packet,
+                    ahead: end == End::Reader && choices.one_in(3),
+                });
                 at = next;
             }
         }
@@ -145,6 +151,8 @@ fn chunk<'a>(text: &'a [u8], piece: &Piece, time: usize, loss: LossReasons) -> C
         offset: piece.range.start as u64,
         loss,
         packet_end: piece.packet_end,
+        ahead: piece.ahead,
+        since_birth: false,
         bytes: &text[piece.range.clone()],
     }
 }

@@ -104,6 +104,8 @@ fn chunk(offset: u64, bytes: &[u8]) -> Chunk<'_> {
         offset,
         loss: LossReasons::default(),
         packet_end: false,
+        ahead: false,
+        since_birth: false,
         bytes,
     }
 }

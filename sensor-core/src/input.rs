@@ -131,6 +131,11 @@ pub struct Chunk<'a> {
     pub loss: LossReasons,
     /// The bytes end a packet of a socket that keeps packets apart.
     pub packet_end: bool,
+    /// Taken at the reader's end before the writer's call had ended. The writer's own chunk comes, or a touch in its place:
+    /// it knows better where the bytes stand, since several threads may write at once.
+    pub ahead: bool,
+    /// The stream is counted since its object was made: its epoch is that moment, for both directions alike.
+    pub since_birth: bool,
     /// The bytes.
     pub bytes: &'a [u8],
 }
@@ -155,6 +160,8 @@ pub struct Touch {
     pub moved: u64,
     /// The bytes were taken at neither end: they moved by a way that shows none.
     pub unseen: bool,
+    /// See [`Chunk::since_birth`].
+    pub since_birth: bool,
 }
 
 /// What user space decided about a stream, for the kernel to obey.

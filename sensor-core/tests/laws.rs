@@ -75,6 +75,12 @@ proptest! {
     fn chunks_of_both_ends_in_any_order_give_each_byte_once(data in any_bytes(200)) {
         checks::reassembly(&data);
     }
+
+    #[test]
+    fn what_is_redacted_is_json_and_shows_no_token(choices in any_bytes(4), text in nearly_json(40), with_token in any::<bool>()) {
+        let token: &[u8] = if with_token { b"\"@@\"" } else { b"" };
+        checks::redact(&[&choices, &text[..], token].concat());
+    }
 }
 
 /// Panics where it is broken.
@@ -83,12 +89,13 @@ type Law = fn(&[u8]);
 #[test]
 fn every_file_of_the_fuzz_corpora_holds() {
     let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus");
-    let targets: [(&str, Law); 5] = [
+    let targets: [(&str, Law); 6] = [
         ("json_raw", checks::json_raw),
         ("json_structured", checks::json_structured),
         ("ndjson_raw", checks::ndjson_raw),
         ("ndjson_structured", checks::ndjson_structured),
         ("reassembly", checks::reassembly),
+        ("redact", checks::redact),
     ];
     for (target, check) in targets {
         let mut replayed = 0;

@@ -5,12 +5,13 @@
 
 use aya_ebpf::helpers::generated::{bpf_get_current_pid_tgid, bpf_ktime_get_boot_ns, bpf_seq_write};
 use core::ffi::c_void;
-use sensor_ebpf::{End, HeldRecord, RecordHeader, StreamKey};
+use sensor_ebpf::{End, HeldRecord, RecordHeader};
 
 use crate::{
     kernel::who,
-    maps::ABI_DIGEST,
-    object::{access_of, stream_of},
+    maps::{ABI_DIGEST, no_key},
+    movement::begin,
+    object::{access_of, carrier, is_empty_pipe, stream_of},
 };
 
 /// `struct bpf_iter_meta`: the file that the iterator writes to, and where the iteration is.
@@ -65,9 +66,14 @@ pub extern "C" fn held_streams(context: *const Context) -> i32 {
 
 #[inline(never)]
 unsafe fn tell(sequence_file: *mut c_void, task: *const u8, file: u64, end: End) {
-    let mut key = StreamKey { words: [0; 5], ports: 0, kind: 0, direction: 0, padding: 0 };
-    if stream_of(file, end, &mut key).is_none() {
+    let mut key = no_key();
+    let Some(carrier) = carrier(file) else { return };
+    if stream_of(&carrier, end, &mut key).is_none() {
         return;
+    }
+    if is_empty_pipe(&carrier) {
+        // Nothing is under way, so both ends can be counted from here as from the beginning.
+        begin(&key);
     }
     // SAFETY: by the caller: pointers of the iterator's context.
     unsafe {
@@ -77,7 +83,7 @@ unsafe fn tell(sequence_file: *mut c_void, task: *const u8, file: u64, end: End)
                 kind: 0,
                 end: end as u8,
                 loss: 0,
-                packet_end: 0,
+                flags: 0,
                 length: size_of::<HeldRecord>() as u32,
                 time: bpf_ktime_get_boot_ns(),
                 start_time: holder.start_time,

@@ -20,9 +20,8 @@ sensor_ebpf::with_offsets!(globals);
 /// Reads a plain value at a kernel address; zero where it cannot be read.
 #[inline(always)]
 pub fn read<T: Copy>(address: u64) -> T {
-    let mut value = MaybeUninit::<T>::zeroed();
-    // SAFETY: the helper writes at most the size of `T` and fails on a bad address. `T` is plain numbers at every caller,
-    // so zeroes are valid.
+    let mut value = MaybeUninit::<T>::uninit();
+    // SAFETY: the helper fills all of `T`, with zeroes where the address is bad. `T` is plain numbers at every caller.
     unsafe {
         bpf_probe_read_kernel(value.as_mut_ptr().cast(), size_of::<T>() as u32, address as *const c_void);
         value.assume_init()
@@ -54,7 +53,7 @@ pub fn has(offset: &Global<u32>) -> bool {
 /// Reads a plain value of the process's memory; `None` where it cannot be read.
 #[inline(always)]
 pub fn read_user<T: Copy>(address: u64) -> Option<T> {
-    let mut value = MaybeUninit::<T>::zeroed();
+    let mut value = MaybeUninit::<T>::uninit();
     // SAFETY: as in `read`.
     unsafe {
         match bpf_probe_read_user(value.as_mut_ptr().cast(), size_of::<T>() as u32, address as *const c_void) {

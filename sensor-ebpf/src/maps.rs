@@ -77,6 +77,29 @@ pub unsafe fn fetch_add(value: *mut u64, amount: u64) -> u64 {
     result
 }
 
+/// A zero that the compiler does not know: of zeroes that it knows it makes calls of `memset`, byte by byte.
+#[inline(always)]
+pub fn zero() -> u64 {
+    let value;
+    // SAFETY: sets one register.
+    unsafe { asm!("{0} = 0", out(reg) value, options(pure, nomem, nostack, preserves_flags)) };
+    value
+}
+
+/// The key of nothing, to be filled.
+#[inline(always)]
+pub fn no_key() -> StreamKey {
+    let zero = zero();
+    StreamKey { words: [zero; 5], ports: zero as u32, kind: zero as u8, direction: zero as u8, padding: zero as u16 }
+}
+
+/// Makes the compiler read map values anew behind this point, rather than keep what was written there.
+#[inline(always)]
+pub fn forget() {
+    // SAFETY: no instruction.
+    unsafe { asm!("") };
+}
+
 /// Puts a record into the ring. False where there was no room.
 ///
 /// # Safety

@@ -11,21 +11,22 @@ use aya_ebpf::{
     btf_maps::Array,
     helpers::generated::bpf_ktime_get_boot_ns,
 };
-use sensor_ebpf::{Counter, End, Loss, ObjectKind, RecordHeader, RecordKind, Shape, StreamKey, StreamState, Verdict, VerdictKind};
+use sensor_ebpf::{Counter, End, Flags, Loss, ObjectKind, RecordHeader, RecordKind, Shape, StreamKey, StreamState, Verdict, VerdictKind};
 
 use crate::{
     kernel::{Who, read_user, task, who},
-    maps::{SETTINGS, STREAMS, VERDICTS, count, cpu, fetch_add, output},
-    object::{Facts, stream_of},
-    take::{Buffers, Scratch, take},
+    maps::{SETTINGS, STREAMS, VERDICTS, count, cpu, fetch_add, forget, no_key, output, zero},
+    object::{Carrier, Facts, carrier, stream_of},
+    take::{Buffers, Scratch, add_lengths, take},
 };
 
 /// Bytes that moved at one end of what a file stands for.
+#[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Movement {
-    /// Address of the `struct file`.
-    pub file: u64,
-    /// How many bytes.
+    /// What they moved through.
+    pub carrier: Carrier,
+    /// How many bytes. 0 where the lengths stand in the message headers.
     pub bytes: u64,
     /// Where they are in the process.
     pub buffers: Buffers,
@@ -33,7 +34,17 @@ pub struct Movement {
     pub end: End,
     /// `MSG_TRUNC` was given: on TCP the buffer was left alone.
     pub discarded: bool,
-    pub padding: [u8; 6],
+    pub reserved: u16,
+    pub unused: u32,
+}
+
+/// The movements of one call, and the stream of the one that is worked on.
+#[repr(C)]
+pub struct Pending {
+    movements: [Movement; 2],
+    count: u64,
+    facts: Facts,
+    key: StreamKey,
 }
 
 /// How long a stream that was found to be no text stays ignored at least, in nanoseconds.
@@ -42,23 +53,73 @@ const BINARY_HOLD: u64 = 20_000_000;
 const HALF_BORN: u64 = 1_000_000_000;
 /// An ignored stream is probed at one call in so many, whatever the call looks like.
 const PROBE_EVERY: u64 = 256;
+/// Bytes of a call between which those of another thread may come, at most: what the kernel passes on at once. Calls of more
+/// would tear each other's messages apart, so there are no two at once.
+const SHARED: u64 = 64 * 1024;
 /// Bytes at the beginning of a call that are looked at.
 const SNIFF: usize = 16;
 
-/// Handles one movement.
+/// Puts a movement of a call, its first (0) or second (1), where [`moved`] finds it.
+///
+/// What is known of it goes by way of a map value, of which the verifier remembers nothing: else it would follow each kind
+/// of call on each kind of object through all that comes after. (Before 6.3 it takes every number for one that matters as
+/// soon as a program has a callback, and so never finds that it has been at a place before.)
 #[inline(always)]
-pub fn moved(movement: &Movement, scratch: &Array<Scratch, 1>) {
-    let mut key = StreamKey { words: [0; 5], ports: 0, kind: 0, direction: 0, padding: 0 };
-    let Some(facts) = stream_of(movement.file, movement.end, &mut key) else { return };
+pub fn put(scratch: &Array<Scratch, 1>, number: usize, movement: Movement) {
+    let Some(scratch) = scratch.get_ptr_mut(cpu()) else {
+        count(Counter::NoScratchBytes, movement.bytes);
+        return;
+    };
+    // SAFETY: a map value of this CPU, and nothing else runs this program here meanwhile; `number` is 0 or 1.
+    unsafe {
+        let pending = &raw mut (*scratch).pending;
+        (&raw mut (*pending).movements).cast::<Movement>().add(number).write(movement);
+        (*pending).count = number as u64 + 1;
+    }
+}
+
+/// Handles the movements of a call.
+#[inline(always)]
+pub fn moved(scratch: &Array<Scratch, 1>) {
+    let Some(scratch) = scratch.get_ptr_mut(cpu()) else { return };
+    forget();
+    let mut number = 0;
+    // One body for both: the program would be twice as long, or its stack too deep.
+    while number < 2 {
+        // SAFETY: a map value of this CPU, and nothing else runs this program here meanwhile.
+        unsafe {
+            let pending = &raw mut (*scratch).pending;
+            if number >= (&raw const (*pending).count).read_volatile() {
+                return;
+            }
+            let movement = (&raw mut (*pending).movements).cast::<Movement>().add(number as usize);
+            one(&mut *movement, &mut (*pending).facts, &mut (*pending).key, scratch);
+        }
+        number += 1;
+    }
+}
+
+#[inline(always)]
+unsafe fn one(movement: &mut Movement, facts: &mut Facts, key: &mut StreamKey, scratch: *mut Scratch) {
+    if movement.buffers.shape == Shape::Messages as u32 {
+        // SAFETY: in a map value.
+        unsafe { add_lengths(&movement.buffers, &raw mut movement.bytes) };
+    }
+    let mut stream = no_key();
+    let Some(told) = stream_of(&movement.carrier, movement.end, &mut stream) else { return };
+    *facts = told;
+    *key = stream;
+    forget();
+    let (movement, facts, key) = (&*movement, *facts, &*key);
     // SAFETY: the task is the one that the verifier knows.
     let who = unsafe { who(task()) };
     let Some(settings) = SETTINGS.get(0) else { return };
     if who.pid == settings.own_pid {
-        exclude(&key);
+        exclude(key);
         return;
     }
     let mut only_at = 0;
-    if let Some(verdict) = VERDICTS.get_ptr_mut(&key) {
+    if let Some(verdict) = VERDICTS.get_ptr_mut(key) {
         // SAFETY: a map value.
         let verdict = unsafe { &mut *verdict };
         if verdict.kind == VerdictKind::Exclude as u8 {
@@ -73,23 +134,29 @@ pub fn moved(movement: &Movement, scratch: &Array<Scratch, 1>) {
                 return;
             }
             count(Counter::Probes, 1);
-            let _ = VERDICTS.remove(&key);
-            let _ = STREAMS.remove(&key);
+            let _ = VERDICTS.remove(key);
+            let _ = STREAMS.remove(key);
         } else {
             only_at = verdict.end;
         }
     }
     count(Counter::Calls, 1);
-    let Some(state) = state_of(&key, movement, &facts) else { return };
+    let Some(state) = state_of(key, movement, &facts) else { return };
     // SAFETY: a map value.
-    unsafe { on_stream(movement, &key, &facts, who, &mut *state, only_at, settings.call_limit, scratch) };
+    unsafe { on_stream(movement, key, &facts, who, &mut *state, only_at, settings.call_limit, scratch) };
 }
 
 /// What the sensor writes and reads itself is nobody's traffic.
 #[inline(always)]
 fn exclude(key: &StreamKey) {
-    let verdict = Verdict { kind: VerdictKind::Exclude as u8, end: 0, padding: 0, reserved: 0, retry_at: 0, calls: 0 };
+    let verdict = verdict(VerdictKind::Exclude, zero());
     let _ = VERDICTS.insert(key, &verdict, u64::from(BPF_ANY));
+}
+
+#[inline(always)]
+fn verdict(kind: VerdictKind, retry_at: u64) -> Verdict {
+    let zero = zero();
+    Verdict { kind: kind as u8, end: zero as u8, padding: zero as u16, reserved: zero as u32, retry_at, calls: zero }
 }
 
 /// True where a call on an ignored stream is worth another look: it begins like a message, or its turn has come.
@@ -114,19 +181,19 @@ fn looks_again(verdict: &mut Verdict, movement: &Movement) -> bool {
 #[inline(always)]
 fn first_buffer(buffers: &Buffers) -> Option<u64> {
     let shape = buffers.shape;
-    if shape == Shape::Plain as u8 {
+    if shape == Shape::Plain as u32 {
         return Some(buffers.address);
     }
-    let vector = if shape == Shape::Vector as u8 {
+    let vector = if shape == Shape::Vector as u32 {
         buffers.address
-    } else if shape == Shape::None as u8 {
+    } else if shape == Shape::None as u32 {
         return None;
-    } else if buffers.compat {
+    } else if buffers.compat != 0 {
         u64::from(read_user::<u32>(buffers.address.wrapping_add(8))?)
     } else {
         read_user::<u64>(buffers.address.wrapping_add(16))?
     };
-    if buffers.compat { read_user::<u32>(vector).map(u64::from) } else { read_user(vector) }
+    if buffers.compat != 0 { read_user::<u32>(vector).map(u64::from) } else { read_user(vector) }
 }
 
 /// True where a call begins with bytes that no text has.
@@ -168,7 +235,7 @@ fn state_of(key: &StreamKey, movement: &Movement, facts: &Facts) -> Option<*mut 
     if begins_binary(movement) {
         // SAFETY: the helper has no preconditions.
         let now = unsafe { bpf_ktime_get_boot_ns() };
-        let verdict = Verdict { kind: VerdictKind::Ignore as u8, end: 0, padding: 0, reserved: 0, retry_at: now + BINARY_HOLD, calls: 0 };
+        let verdict = verdict(VerdictKind::Ignore, now + BINARY_HOLD);
         let _ = VERDICTS.insert(key, &verdict, u64::from(BPF_ANY));
         return None;
     }
@@ -201,23 +268,26 @@ fn create(key: &StreamKey, exact: bool, movement: &Movement, facts: &Facts) -> O
 /// The state of a stream that begins now.
 #[inline(always)]
 fn fresh(exact: bool, now: u64) -> StreamState {
+    let zero = zero();
     StreamState {
         epoch: now,
-        written: 0,
-        read: 0,
-        unseen_until: 0,
-        writer: 0,
-        reader: 0,
-        writer_inode: 0,
-        reader_inode: 0,
-        writer_pid: 0,
-        reader_pid: 0,
-        loss: 0,
+        written: zero,
+        read: zero,
+        unseen_until: zero,
+        writer: zero,
+        reader: zero,
+        writer_inode: zero,
+        reader_inode: zero,
+        writer_pid: zero as u32,
+        reader_pid: zero as u32,
+        loss: zero as u32,
         exact: exact as u8,
-        taken_at: 0,
-        writer_shared: 0,
-        reader_shared: 0,
-        reader_took: 0,
+        taken_at: zero as u8,
+        writer_shared: zero as u8,
+        reader_shared: zero as u8,
+        reader_took: zero,
+        writer_tid: zero as u32,
+        writer_threads: zero as u32,
     }
 }
 
@@ -231,17 +301,26 @@ unsafe fn on_stream(
     state: &mut StreamState,
     only_at: u8,
     limit: u64,
-    scratch: &Array<Scratch, 1>,
+    scratch: *mut Scratch,
 ) {
     let writer = matches!(movement.end, End::Writer);
     let bytes = movement.bytes;
     let tcp = facts.kind == ObjectKind::Tcp as u8;
+    let no_buffer = movement.buffers.shape == Shape::None as u32 || (movement.discarded && tcp);
+    if writer {
+        note_thread(state, who.tid);
+        if no_buffer && state.exact != 0 {
+            // Before the bytes are counted: a reader that finds them counted must find them marked, too.
+            state.unseen_until = position_of(state, bytes, tcp, facts.sequence);
+        }
+    }
     let start = advance(state, writer, bytes, tcp, facts.sequence);
     let end = start + bytes;
-    let no_buffer = movement.buffers.shape == Shape::None as u8 || (movement.discarded && tcp);
     let tell = note_process(state, writer, who);
 
     let mut skip = 0;
+    let birth = if state.exact != 0 && !tcp { Flags::SinceBirth as u8 } else { 0 };
+    let mut flags = birth;
     let wanted = if key.kind == ObjectKind::Pty as u8 {
         // Echo and line discipline stand between master and slave: only the slave's bytes are the conversation's.
         !facts.master
@@ -249,41 +328,50 @@ unsafe fn on_stream(
         let at = if only_at != 0 { only_at } else { state.taken_at };
         at == End::Both as u8 || at == movement.end as u8
     } else if writer {
-        if state.exact != 0 && end <= state.reader_took {
+        // Of several threads that write at once, the one that is counted first need not be the one that wrote first: what the
+        // reader has taken before the other's count is no measure then.
+        let at_once = state.writer_threads != 0 && bytes <= SHARED && state.reader_took <= end + SHARED;
+        if state.exact == 0 || at_once {
+            true
+        } else if end <= state.reader_took {
             false
         } else {
-            if state.exact != 0 && start < state.reader_took {
+            if start < state.reader_took {
                 skip = state.reader_took - start;
             }
             true
         }
     } else if state.exact != 0 {
-        let ahead = end > state.written || start < state.unseen_until;
+        let unreadable = start < state.unseen_until;
+        let ahead = end > state.written;
+        if ahead && !unreadable && state.writer != 0 {
+            flags = birth | Flags::Ahead as u8;
+        }
         if ahead {
             count(Counter::ReaderAheadBytes, bytes);
         }
-        ahead
+        ahead || unreadable
     } else {
         false
     };
 
     if !wanted || no_buffer {
         let unseen = no_buffer && unreadable(state, writer, start, end);
-        if tell || no_buffer {
-            touch(movement, key, state.epoch, start, who, unseen);
+        // A writer whose bytes were taken at the reader's end says that they are its own.
+        if tell || no_buffer || (writer && state.exact != 0) {
+            touch(movement, key, state.epoch, start, who, birth, unseen);
         }
         return;
     }
-    let Some(scratch) = scratch.get_ptr_mut(cpu()) else {
-        count(Counter::NoScratchBytes, bytes);
-        state.loss |= Loss::NoScratch as u32;
-        return;
-    };
+    if skip != 0 {
+        touch(movement, key, state.epoch, start, who, birth, false);
+    }
     // SAFETY: a map value of this CPU, and nothing else runs this program here meanwhile.
     unsafe {
         let record = &mut (*scratch).record;
         record.header = header(RecordKind::Chunk, movement.end, who);
         record.header.loss = state.loss as u8;
+        record.header.flags = flags;
         record.key = *key;
         record.epoch = state.epoch;
         record.offset = start;
@@ -302,15 +390,43 @@ unsafe fn on_stream(
     }
 }
 
+/// Notes which thread writes.
+#[inline(always)]
+fn note_thread(state: &mut StreamState, tid: u32) {
+    if state.writer_tid == tid {
+        return;
+    }
+    if state.writer_tid != 0 {
+        state.writer_threads = 1;
+    }
+    state.writer_tid = tid;
+}
+
+/// A sequence number, lengthened to the 64 bits of a position near another.
+#[inline(always)]
+fn lengthened(near: u64, sequence: u32) -> u64 {
+    near.wrapping_add_signed(i64::from(sequence.wrapping_sub(near as u32) as i32))
+}
+
+/// Where the writer's end will be once its call is counted.
+#[inline(always)]
+fn position_of(state: &StreamState, bytes: u64, tcp: bool, sequence: u32) -> u64 {
+    let end = if tcp { lengthened(state.written, sequence) } else { state.written + bytes };
+    if end > state.unseen_until { end } else { state.unseen_until }
+}
+
 /// Moves the position of one end on; gives where it was.
+///
+/// On TCP it is the sequence number that the socket has reached. Where several threads write, that is no longer where this
+/// call ended: there the bytes are added up, so that each call has a place of its own.
 #[inline(always)]
 fn advance(state: &mut StreamState, writer: bool, bytes: u64, tcp: bool, sequence: u32) -> u64 {
+    let threads = writer && state.writer_threads != 0;
     let position = if writer { &raw mut state.written } else { &raw mut state.read };
     // SAFETY: a field of a map value.
     unsafe {
-        if tcp {
-            let before = *position;
-            let end = before.wrapping_add_signed(i64::from(sequence.wrapping_sub(before as u32) as i32));
+        if tcp && !threads {
+            let end = lengthened(*position, sequence);
             *position = end;
             end.wrapping_sub(bytes)
         } else {
@@ -351,11 +467,7 @@ fn unreadable(state: &mut StreamState, writer: bool, start: u64, end: u64) -> bo
         }
         return unseen;
     }
-    if state.exact != 0 {
-        if state.unseen_until < end {
-            state.unseen_until = end;
-        }
-    } else {
+    if state.exact == 0 {
         state.taken_at = End::Reader as u8;
     }
     false
@@ -367,7 +479,7 @@ fn header(kind: RecordKind, end: End, who: Who) -> RecordHeader {
         kind: kind as u8,
         end: end as u8,
         loss: 0,
-        packet_end: 0,
+        flags: 0,
         length: 0,
         // SAFETY: the helper has no preconditions.
         time: unsafe { bpf_ktime_get_boot_ns() },
@@ -379,7 +491,7 @@ fn header(kind: RecordKind, end: End, who: Who) -> RecordHeader {
 
 /// Tells who used an end where the bytes were not taken; `unseen` where they were taken at neither end.
 #[inline(always)]
-fn touch(movement: &Movement, key: &StreamKey, epoch: u64, start: u64, who: Who, unseen: bool) {
+fn touch(movement: &Movement, key: &StreamKey, epoch: u64, start: u64, who: Who, flags: u8, unseen: bool) {
     let mut record = sensor_ebpf::ChunkRecord {
         header: header(RecordKind::Touch, movement.end, who),
         key: *key,
@@ -389,6 +501,7 @@ fn touch(movement: &Movement, key: &StreamKey, epoch: u64, start: u64, who: Who,
     };
     let length = size_of::<sensor_ebpf::ChunkRecord>() as u64;
     record.header.length = length as u32;
+    record.header.flags = flags;
     if unseen {
         record.header.loss = Loss::NoBuffer as u8;
     }
@@ -400,13 +513,22 @@ fn touch(movement: &Movement, key: &StreamKey, epoch: u64, start: u64, who: Who,
     }
 }
 
+/// Counts a stream from now on, with both ends at the same position. One that is counted already stays as it is.
+#[inline(always)]
+pub fn begin(key: &StreamKey) {
+    // SAFETY: the helper has no preconditions.
+    let state = fresh(true, unsafe { bpf_ktime_get_boot_ns() });
+    let _ = STREAMS.insert(key, &state, u64::from(BPF_NOEXIST));
+}
+
 /// Counts a stream from its very first byte: it has just been made. `certain` where nobody can have used it before this
 /// moment; else the other end may have been quicker, and what it counts stays. Both directions of an object are given
 /// the same moment `now`.
 #[inline(always)]
 pub fn born(file: u64, end: End, certain: bool, now: u64) {
-    let mut key = StreamKey { words: [0; 5], ports: 0, kind: 0, direction: 0, padding: 0 };
-    let Some(facts) = stream_of(file, end, &mut key) else { return };
+    let mut key = no_key();
+    let Some(carrier) = carrier(file) else { return };
+    let Some(facts) = stream_of(&carrier, end, &mut key) else { return };
     if facts.kind == ObjectKind::Tcp as u8 {
         return;
     }

@@ -38,19 +38,40 @@ pub struct Facts {
     pub padding: u8,
 }
 
-/// Sorts a file out as early as can be: true for what may carry a stream.
+/// A file of a type that may carry a stream.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Carrier {
+    /// Address of the `struct file`.
+    file: u64,
+    inode: u64,
+    mode: u64,
+}
+
+/// Sorts a file out as early as can be. `None` for what carries no stream: plain files, `/dev/null`.
 #[inline(always)]
-pub fn mode_of(file: u64) -> (u64, u16) {
+pub fn carrier(file: u64) -> Option<Carrier> {
     let inode: u64 = field(file, &offset::FILE_INODE);
-    (inode, field(inode, &offset::INODE_MODE))
+    let mode: u16 = field(inode, &offset::INODE_MODE);
+    match mode & S_IFMT {
+        S_IFIFO | S_IFSOCK => {}
+        S_IFCHR => {
+            let major = field::<u32>(inode, &offset::INODE_RDEV) >> 20;
+            if major != MAJOR_TTY_ALIAS && !(MAJOR_PTS_FIRST..=MAJOR_PTS_LAST).contains(&major) {
+                return None;
+            }
+        }
+        _ => return None,
+    }
+    Some(Carrier { file, inode, mode: u64::from(mode) })
 }
 
 /// Fills `key` with the stream that an `end` of this file is of. `None` for what carries none.
 #[inline(always)]
-pub fn stream_of(file: u64, end: End, key: &mut StreamKey) -> Option<Facts> {
-    let (inode, mode) = mode_of(file);
+pub fn stream_of(carrier: &Carrier, end: End, key: &mut StreamKey) -> Option<Facts> {
+    let &Carrier { file, inode, mode } = carrier;
     let mut facts = Facts { inode: 0, sequence: 0, kind: 0, packets: false, master: false, padding: 0 };
-    match mode & S_IFMT {
+    match mode as u16 & S_IFMT {
         S_IFIFO => {
             let super_block: u64 = field(inode, &offset::INODE_SUPER);
             let device: u32 = field(super_block, &offset::SUPER_DEVICE);
@@ -72,8 +93,7 @@ pub fn stream_of(file: u64, end: End, key: &mut StreamKey) -> Option<Facts> {
                 return None;
             }
         }
-        S_IFCHR => pty(file, inode, end, key, &mut facts)?,
-        _ => return None,
+        _ => pty(file, end, key, &mut facts)?,
     }
     key.kind = facts.kind;
     Some(facts)
@@ -113,7 +133,8 @@ fn tcp(sock: u64, family: u16, end: End, key: &mut StreamKey, facts: &mut Facts)
     } else {
         (mapped(field(sock, &offset::SOCK_LOCAL4)), mapped(field(sock, &offset::SOCK_REMOTE4)))
     };
-    let local_port: u16 = field(sock, &offset::SOCK_LOCAL_PORT);
+    // Not `skc_num`: the kernel clears that when the connection is reset, before a write under way has ended.
+    let local_port = u16::from_be(field(sock, &offset::SOCK_LOCAL_PORT));
     let remote_port = u16::from_be(field(sock, &offset::SOCK_REMOTE_PORT));
     if has(&offset::NET_COOKIE) {
         let namespace: u64 = field(sock, &offset::SOCK_NET);
@@ -144,12 +165,7 @@ fn mapped(address: u32) -> [u64; 2] {
 }
 
 #[inline(always)]
-fn pty(file: u64, inode: u64, end: End, key: &mut StreamKey, facts: &mut Facts) -> Option<()> {
-    let device: u32 = field(inode, &offset::INODE_RDEV);
-    let major = device >> 20;
-    if major != MAJOR_TTY_ALIAS && !(MAJOR_PTS_FIRST..=MAJOR_PTS_LAST).contains(&major) {
-        return None;
-    }
+fn pty(file: u64, end: End, key: &mut StreamKey, facts: &mut Facts) -> Option<()> {
     let private: u64 = field(file, &offset::FILE_PRIVATE);
     let tty: u64 = field(private, &offset::TTY_FILE_TTY);
     let driver: u64 = field(tty, &offset::TTY_DRIVER);
@@ -165,6 +181,16 @@ fn pty(file: u64, inode: u64, end: End, key: &mut StreamKey, facts: &mut Facts) 
     let to_slave = facts.master == matches!(end, End::Writer);
     key.direction = if to_slave { Direction::ToSlave as u8 } else { Direction::FromSlave as u8 };
     Some(())
+}
+
+/// True for a pipe in which no bytes wait.
+#[inline(always)]
+pub fn is_empty_pipe(carrier: &Carrier) -> bool {
+    if carrier.mode as u16 & S_IFMT != S_IFIFO || !has(&offset::PIPE_HEAD) || !has(&offset::PIPE_TAIL) {
+        return false;
+    }
+    let pipe: u64 = field(carrier.file, &offset::FILE_PRIVATE);
+    field::<u32>(pipe, &offset::PIPE_HEAD) == field::<u32>(pipe, &offset::PIPE_TAIL)
 }
 
 /// `f_mode` of a file: bit 0 readable, bit 1 writable (include/linux/fs.h).

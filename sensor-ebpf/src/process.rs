@@ -118,7 +118,7 @@ fn header(kind: RecordKind, length: usize, pid: u32, tid: u32, start_time: u64) 
         kind: kind as u8,
         end: 0,
         loss: 0,
-        packet_end: 0,
+        flags: 0,
         length: length as u32,
         // SAFETY: the helper has no preconditions.
         time: unsafe { bpf_ktime_get_boot_ns() },

@@ -7,9 +7,9 @@ use sensor_ebpf::{Call, End, Shape, compat_call, native_call};
 use crate::{
     kernel::{file_of, has, offset, read_user, task, typed},
     maps::SCRATCH_SYSCALLS,
-    movement::{Movement, born, moved},
-    object::access_of,
-    take::{Buffers, length_of_messages},
+    movement::{Movement, born, moved, put},
+    object::{access_of, carrier},
+    take::Buffers,
 };
 
 const MSG_OOB: u64 = 0x1;
@@ -132,26 +132,27 @@ pub fn sys_exit(context: BtfTracePointContext) -> i32 {
                 birth(&arguments, 0);
             }
         }
-        Call::Splice | Call::Tee | Call::Vmsplice | Call::Sendfile => {
-            if result > 0 {
-                without_buffer(&arguments, result as u64);
-            }
-        }
-        _ => {
-            if result > 0 {
-                with_buffer(&arguments, result as u64);
+        call => {
+            let without_buffer = matches!(call, Call::Splice | Call::Tee | Call::Vmsplice | Call::Sendfile);
+            let movements = match result {
+                0 => 0,
+                _ if without_buffer => put_without_buffer(&arguments, result as u64),
+                _ => put_with_buffer(&arguments, result as u64),
+            };
+            if movements != 0 {
+                moved(&SCRATCH_SYSCALLS);
             }
         }
     }
     0
 }
 
+/// Gives the number of movements that were put: at most one.
 #[inline(always)]
-fn with_buffer(arguments: &Arguments, result: u64) {
+fn put_with_buffer(arguments: &Arguments, result: u64) -> usize {
     let [descriptor, address, third, fourth] = arguments.values;
     let compat = arguments.compat;
     let mut flags = 0;
-    let mut bytes = result;
     let (end, shape, elements) = match arguments.call {
         Call::Read => (End::Reader, Shape::Plain, 0),
         Call::Write | Call::Sendto => (End::Writer, Shape::Plain, 0),
@@ -171,34 +172,27 @@ fn with_buffer(arguments: &Arguments, result: u64) {
             (End::Reader, Shape::Messages, result)
         }
         Call::Sendmmsg => (End::Writer, Shape::Messages, result),
-        _ => return,
+        _ => return 0,
     };
     if flags & (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE) != 0 {
-        return;
+        return 0;
     }
     // SAFETY: the current task.
     let file = unsafe { file_of(task(), descriptor as u32) };
     if file == 0 {
-        return;
+        return 0;
     }
-    if matches!(shape, Shape::Messages) {
-        bytes = length_of_messages(address, result, compat);
-    }
-    moved(
-        &Movement {
-            file,
-            bytes,
-            buffers: Buffers { address, elements, shape: shape as u8, compat, padding: [0; 6] },
-            end,
-            discarded: flags & MSG_TRUNC != 0,
-            padding: [0; 6],
-        },
-        &SCRATCH_SYSCALLS,
-    );
+    let Some(carrier) = carrier(file) else { return 0 };
+    let bytes = if matches!(shape, Shape::Messages) { 0 } else { result };
+    let buffers = Buffers { address, elements, shape: shape as u32, compat: u32::from(compat) };
+    let discarded = flags & MSG_TRUNC != 0;
+    put(&SCRATCH_SYSCALLS, 0, Movement { carrier, bytes, buffers, end, discarded, reserved: 0, unused: 0 });
+    1
 }
 
+/// Gives the number of movements that were put: the writer's end and the reader's.
 #[inline(always)]
-fn without_buffer(arguments: &Arguments, bytes: u64) {
+fn put_without_buffer(arguments: &Arguments, bytes: u64) -> usize {
     let [first, second, third, _] = arguments.values;
     // The descriptors that bytes came from and went to (splice: in, offset, out; tee: in, out; sendfile: out, in).
     let (from, to) = match arguments.call {
@@ -207,11 +201,9 @@ fn without_buffer(arguments: &Arguments, bytes: u64) {
         Call::Sendfile => (second, first),
         _ => (first, first),
     };
-    let mut side = 0;
-    // One body for both sides: inlined twice it would double the program.
-    while side < 2 {
-        let (descriptor, end, access) = if side == 0 { (to, End::Writer, FMODE_WRITE) } else { (from, End::Reader, FMODE_READ) };
-        side += 1;
+    let buffers = Buffers { address: 0, elements: 0, shape: Shape::None as u32, compat: 0 };
+    let mut movements = 0;
+    for (descriptor, end, access) in [(to, End::Writer, FMODE_WRITE), (from, End::Reader, FMODE_READ)] {
         if descriptor == u64::MAX {
             continue;
         }
@@ -220,23 +212,11 @@ fn without_buffer(arguments: &Arguments, bytes: u64) {
         if file == 0 || access_of(file) & access == 0 {
             continue;
         }
-        moved_without_buffer(file, end, bytes);
+        let Some(carrier) = carrier(file) else { continue };
+        put(&SCRATCH_SYSCALLS, movements, Movement { carrier, bytes, buffers, end, discarded: false, reserved: 0, unused: 0 });
+        movements += 1;
     }
-}
-
-#[inline(never)]
-fn moved_without_buffer(file: u64, end: End, bytes: u64) {
-    moved(
-        &Movement {
-            file,
-            bytes,
-            buffers: Buffers { address: 0, elements: 0, shape: Shape::None as u8, compat: false, padding: [0; 6] },
-            end,
-            discarded: false,
-            padding: [0; 6],
-        },
-        &SCRATCH_SYSCALLS,
-    );
+    movements
 }
 
 /// A pipe, socket or pseudo-terminal came to be: from here on its bytes are counted from the first.

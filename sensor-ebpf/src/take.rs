@@ -5,11 +5,12 @@
 
 use aya_ebpf::helpers::generated::{bpf_loop, bpf_probe_read_user};
 use core::ffi::c_void;
-use sensor_ebpf::{CHUNK_CAPACITY, ChunkRecord, Counter, Loss, Shape};
+use sensor_ebpf::{CHUNK_CAPACITY, ChunkRecord, Counter, Flags, Loss, Shape};
 
 use crate::{
     kernel::read_user,
-    maps::{count, output},
+    maps::{count, output, zero},
+    movement::Pending,
 };
 
 /// Where a call's buffers are.
@@ -21,10 +22,9 @@ pub struct Buffers {
     /// Elements of the vector.
     pub elements: u64,
     /// A [`Shape`].
-    pub shape: u8,
-    /// The process's pointers have 32 bits.
-    pub compat: bool,
-    pub padding: [u8; 6],
+    pub shape: u32,
+    /// Not 0 where the process's pointers have 32 bits.
+    pub compat: u32,
 }
 
 /// Scratch space: a record in the making and the state of the walk over the buffers.
@@ -58,6 +58,8 @@ pub struct Scratch {
     packets: bool,
     done: bool,
     padding: u8,
+    /// What is to be taken.
+    pub pending: Pending,
 }
 
 /// Steps of a walk at most: a vector has 1,024 elements at most, a call 16 MiB, and the two add.
@@ -88,23 +90,24 @@ pub unsafe fn take(scratch: *mut Scratch, buffers: &Buffers, bytes: u64, limit: 
         state.loss = Loss::OverLimit as u32;
         count(Counter::OverLimitBytes, bytes - limit);
     }
-    state.buffer = 0;
-    state.buffer_left = 0;
-    state.vector = 0;
-    state.vector_left = 0;
-    state.headers = 0;
-    state.headers_left = 0;
-    state.compat = buffers.compat;
+    let zero = zero();
+    state.buffer = zero;
+    state.buffer_left = zero;
+    state.vector = zero;
+    state.vector_left = zero;
+    state.headers = zero;
+    state.headers_left = zero;
+    state.compat = buffers.compat != 0;
     state.packets = packets;
     state.done = false;
     let shape = buffers.shape;
-    if shape == Shape::Plain as u8 {
+    if shape == Shape::Plain as u32 {
         state.buffer = buffers.address;
         state.buffer_left = bytes;
-    } else if shape == Shape::Vector as u8 {
+    } else if shape == Shape::Vector as u32 {
         state.vector = buffers.address;
         state.vector_left = buffers.elements;
-    } else if shape == Shape::Message as u8 {
+    } else if shape == Shape::Message as u32 {
         open_header(state, buffers.address);
     } else {
         state.headers = buffers.address;
@@ -123,21 +126,23 @@ pub unsafe fn take(scratch: *mut Scratch, buffers: &Buffers, bytes: u64, limit: 
     }
 }
 
-/// The sum of the lengths in a vector of message headers, as `recvmmsg` and `sendmmsg` leave them; 64 messages at most.
+/// Adds up the lengths in a vector of message headers, as `recvmmsg` and `sendmmsg` leave them; 64 messages at most.
+///
+/// # Safety
+/// `sum` points into a map value: in a register the verifier would follow each value that it can have.
 #[inline(always)]
-pub fn length_of_messages(address: u64, messages: u64, compat: bool) -> u64 {
-    let mut sum = 0;
+pub unsafe fn add_lengths(buffers: &Buffers, sum: *mut u64) {
+    let (size, at) = header_shape(buffers.compat != 0);
     let mut index = 0;
     while index < 64 {
-        if index >= messages {
+        if index >= buffers.elements {
             break;
         }
-        let (size, at) = header_shape(compat);
-        let length: u32 = read_user(address.wrapping_add(index * size + at)).unwrap_or(0);
-        sum += u64::from(length);
+        let length: u32 = read_user(buffers.address.wrapping_add(index * size + at)).unwrap_or(0);
+        // SAFETY: by the caller.
+        unsafe { sum.write_volatile(sum.read_volatile() + u64::from(length)) };
         index += 1;
     }
-    sum
 }
 
 /// Size of a `struct mmsghdr` and the place of its `msg_len`.
@@ -257,8 +262,11 @@ fn copy(state: &mut Scratch) -> i64 {
         return 0;
     }
     let room = CHUNK_CAPACITY as u64 - fill;
-    let mut amount = if here < room { here } else { room };
-    // The verifier does not relate the room to the fill: it must see the bound itself.
+    let least = if here < room { here } else { room };
+    // The verifier does not relate the room to the fill (nor, before 6.8, one register to another): it must see the bound
+    // itself. The compiler, which does, would drop a test of what it knows.
+    // SAFETY: a local variable.
+    let mut amount = unsafe { core::ptr::read_volatile(&raw const least) };
     if amount > CHUNK_CAPACITY as u64 {
         amount = CHUNK_CAPACITY as u64;
     }
@@ -297,7 +305,8 @@ fn emit(state: &mut Scratch, packet_end: bool) {
     }
     let length = size_of::<ChunkRecord>() as u64 + fill;
     state.record.header.length = length as u32;
-    state.record.header.packet_end = packet_end as u8;
+    let flags = state.record.header.flags & !(Flags::PacketEnd as u8);
+    state.record.header.flags = flags | if packet_end { Flags::PacketEnd as u8 } else { 0 };
     // SAFETY: head and data lie one behind the other in the scratch, and the length ends inside the data.
     if unsafe { output((&raw const *state).cast(), length) } {
         state.record.header.loss = 0;

@@ -144,7 +144,7 @@ fn holders(held: &[HeldStream], now: Time) -> Vec<Touch> {
     }
     ends.into_iter()
         .filter_map(|((stream, end), holder)| {
-            Some(Touch { time: now, stream, epoch: 0, end, process: holder?, offset: 0, moved: 0, unseen: false })
+            Some(Touch { time: now, stream, epoch: 0, end, process: holder?, offset: 0, moved: 0, unseen: false, since_birth: false })
         })
         .collect()
 }

@@ -86,20 +86,22 @@ impl Outlet {
         }
     }
 
-    /// A process used an end of a stream whose other end somebody of interest may use. Where its bytes were taken at
-    /// neither end, that is a blind spot, MCP or not: nobody can know.
+    /// A process used an end of a stream whose other end somebody of interest may use.
     pub fn listens(&mut self, touch: &Touch) {
         self.identities.observe(touch.process);
-        if touch.unseen {
-            let spot = v1::BlindSpot {
-                process: Some(self.peer(touch.process).clone()),
-                reason: v1::blind_spot::Reason::NoBuffer.into(),
-                detail: "bytes moved by calls that show no buffer at either end (splice, registered buffers)".to_owned(),
-                bytes: touch.moved,
-                since: Some(event::timestamp(touch.time, self.boot_time)),
-            };
-            self.blind_spots.add(spot);
-        }
+    }
+
+    /// The bytes that a process moved were taken at neither end, and the stream is of no session: a blind spot, MCP or
+    /// not. Nobody can know.
+    pub fn cannot_see(&mut self, touch: &Touch) {
+        let spot = v1::BlindSpot {
+            process: Some(self.peer(touch.process).clone()),
+            reason: v1::blind_spot::Reason::NoBuffer.into(),
+            detail: "bytes moved by calls that show no buffer at either end (splice, registered buffers)".to_owned(),
+            bytes: touch.moved,
+            since: Some(event::timestamp(touch.time, self.boot_time)),
+        };
+        self.blind_spots.add(spot);
     }
 
     /// Tells the kernel to leave a stream alone.

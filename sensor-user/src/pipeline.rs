@@ -74,7 +74,6 @@ pub struct Pipeline<S> {
 /// What the configuration excludes, so far.
 #[derive(Default)]
 struct Excluded {
-    records: u64,
     streams: FxHashSet<StreamKey>,
 }
 
@@ -142,6 +141,10 @@ impl<S: Source> Pipeline<S> {
                 if let Some(sensor) = self.status.changes(now, &self.engine, &self.source, &mut self.outlet) {
                     self.outlet.tell(sensor, now)?;
                 }
+                if self.status.take_records_lost() {
+                    // Among them may have been news of processes. Where /proc cannot be read, what is known stays.
+                    let _ = self.outlet.identities().repair();
+                }
                 self.outlet.tick(now)?;
             }
             self.outlet.flush()?;
@@ -172,7 +175,6 @@ impl<S: Source> Pipeline<S> {
         let Self { source, engine, outlet, exclusions, excluded, .. } = self;
         source.read(WAIT, &mut |record| {
             if let Some(stream) = exclusion(&record, exclusions, outlet) {
-                excluded.records += 1;
                 if excluded.streams.len() < EXCLUDED_STREAMS {
                     excluded.streams.insert(stream);
                 }
@@ -185,7 +187,10 @@ impl<S: Source> Pipeline<S> {
                 }
                 Record::Touch(touch) => {
                     outlet.listens(&touch);
-                    engine.touch(&touch, outlet);
+                    let is_told = engine.touch(&touch, outlet);
+                    if touch.unseen && !is_told {
+                        outlet.cannot_see(&touch);
+                    }
                 }
                 Record::Exec(exec) => {
                     outlet.identities().exec(&exec);

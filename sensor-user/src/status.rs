@@ -95,6 +95,9 @@ pub struct Status {
     told: v1::Loss,
     told_at: Time,
     alive_at: Time,
+    /// Records that the ring had no room for, as counted last.
+    records_lost: u64,
+    news_of_lost_records: bool,
 }
 
 impl Status {
@@ -102,7 +105,8 @@ impl Status {
     #[must_use]
     pub fn new(started: Time, boot_time: u64, kernel: Option<KernelSide>, detail: String) -> Self {
         let (told, told_at, alive_at) = (v1::Loss::default(), 0, started);
-        Self { started, boot_time, kernel, detail, note: None, news: false, told, told_at, alive_at }
+        let (records_lost, news_of_lost_records) = (0, false);
+        Self { started, boot_time, kernel, detail, note: None, news: false, told, told_at, alive_at, records_lost, news_of_lost_records }
     }
 
     /// When the sensor started.
@@ -141,6 +145,11 @@ impl Status {
         Some(self.sensor(if whole { State::Ready } else { State::Degraded }, loss, spots))
     }
 
+    /// True where the kernel had to drop records since the last call.
+    pub fn take_records_lost(&mut self) -> bool {
+        std::mem::take(&mut self.news_of_lost_records)
+    }
+
     /// The last event, with the sums.
     pub fn stopping(&mut self, engine: &Engine, source: &impl Source, outlet: &mut Outlet) -> v1::Sensor {
         let loss = self.loss(engine, source, outlet);
@@ -169,7 +178,10 @@ impl Status {
             match counters.read() {
                 Ok(kernel) => {
                     let get = |counter| kernel.get(counter);
-                    push(&mut counts, Place::Kernel, Reason::RingFull, get(Counter::RingFullRecords), get(Counter::RingFullBytes));
+                    let records = get(Counter::RingFullRecords);
+                    self.news_of_lost_records |= records > self.records_lost;
+                    self.records_lost = records;
+                    push(&mut counts, Place::Kernel, Reason::RingFull, records, get(Counter::RingFullBytes));
                     push(&mut counts, Place::Kernel, Reason::ReadFault, 0, get(Counter::ReadFaultBytes));
                     push(&mut counts, Place::Kernel, Reason::OverLimit, 0, get(Counter::OverLimitBytes));
                     push(&mut counts, Place::Kernel, Reason::NoScratch, 0, get(Counter::NoScratchBytes));

@@ -40,7 +40,8 @@ impl Shown {
             return Ok(Self::Json(output));
         }
         let styles = Styles::choose(args.color.into(), &io::stdout());
-        Ok(Self::Table(Box::new(Table::new(output, Options { styles, size: Size::of_stdout(), messages }))))
+        let options = Options { styles, size: Size::of_stdout(), messages };
+        Ok(Self::Table(Box::new(Table::new(output, options).with_nodes())))
     }
 
     fn event(&mut self, event: &Event) -> io::Result<()> {

@@ -310,7 +310,7 @@ mod tests {
             ("[store]\nmax_age = \"soon\"", "c.toml:2:11: `soon` is no time span"),
             ("[limits]\nsensors = 0", "c.toml:2:11: 0 is out of range: expected 1 to 1000000"),
             ("[limits]\nevent_bytes = \"1B\"", "c.toml:2:15: 1B is out of range: expected 1KiB to 64MiB"),
-            ("listen = [\"127.0.0.1:1\", \"host\"]", "c.toml:1:26: `host` is no address"),
+            ("listen = [\"127.0.0.1:1\", \"host\"]", "c.toml:1:10: `host` is no address"),
             ("[store]\nsync = \"maybe\"", "c.toml:2:8: unknown variant `maybe`"),
             ("[log\n", "c.toml:1:5: "),
         ];

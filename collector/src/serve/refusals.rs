@@ -55,6 +55,9 @@ const REASONS: [(Reason, Code, &str); 14] = [
     (Reason::BadRequest, Code::InvalidArgument, "requests that cannot be understood"),
 ];
 
+/// Refusals of one reason that are logged one by one; of more, the 32nd, the 64th, …
+const FEW: u64 = 20;
+
 /// Counts refusals by their reason.
 #[derive(Debug, Default)]
 pub struct Refusals {
@@ -67,10 +70,11 @@ impl Refusals {
         let message = message.into();
         let position = REASONS.iter().position(|(known, ..)| *known == reason);
         let (_, code, words) = position.and_then(|position| REASONS.get(position)).copied().unwrap_or((reason, Code::Unknown, "?"));
-        if let Some(count) = position.and_then(|position| self.counts.get(position)) {
-            count.fetch_add(1, Ordering::Relaxed);
+        let before = position.and_then(|position| self.counts.get(position)).map_or(0, |count| count.fetch_add(1, Ordering::Relaxed));
+        // Whoever is refused again and again does not fill the log.
+        if before < FEW || before.is_power_of_two() {
+            tracing::warn!(reason = words, count = before + 1, "refused: {message}");
         }
-        tracing::warn!(reason = words, "refused: {message}");
         Status::new(code, message)
     }
 

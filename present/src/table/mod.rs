@@ -21,6 +21,7 @@ mod running;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::io;
 
 use mcp_sensor_proto::v1::Event;
@@ -37,6 +38,9 @@ use crate::units::Moment;
 
 /// Columns of a line that goes to a file or a pipe, if the variable `COLUMNS` says nothing else.
 const COLUMNS_OF_A_FILE: usize = 160;
+
+/// Nodes whose sensors' states are remembered.
+const MAX_NODES: usize = 4096;
 
 /// Calls that still run at the end and are told one by one.
 const MAX_LEFT: usize = 20;
@@ -97,7 +101,12 @@ pub struct Table {
     options: Options,
     running: Running,
     gaps: Gaps,
-    sensor: SensorLines,
+    /// By node: each sensor tells its own news.
+    sensors: BTreeMap<String, SensorLines>,
+    /// Where events of several nodes come: the node of the event that is being shown.
+    nodes: Option<String>,
+    /// The node that was printed last.
+    node: Option<String>,
     /// The columns of the header that was printed last.
     layout: Option<Layout>,
     rows_since_header: usize,
@@ -118,13 +127,22 @@ impl Table {
             options,
             running: Running::default(),
             gaps: Gaps::default(),
-            sensor: SensorLines::default(),
+            sensors: BTreeMap::new(),
+            nodes: None,
+            node: None,
             layout: None,
             rows_since_header: 0,
             day: None,
             now: 0,
             scratch: String::new(),
         }
+    }
+
+    /// Tells of which node events are, wherever that changes.
+    #[must_use]
+    pub fn with_nodes(mut self) -> Self {
+        self.nodes = Some(String::new());
+        self
     }
 
     /// The layout for the room that there is now; prints day and header where they are due.
@@ -141,6 +159,14 @@ impl Table {
             self.layout = Some(layout);
             self.print(&layout.header());
             self.rows_since_header = 0;
+        }
+        if self.nodes != self.node
+            && let Some(node) = self.nodes.clone().filter(|node| !node.is_empty())
+        {
+            let mut line = Line::own(Style::DIM, "on ");
+            line.push_raw(Style::DIM, &node);
+            self.print(&line.cut(columns));
+            self.node = Some(node);
         }
         layout
     }
@@ -194,6 +220,9 @@ impl Table {
     pub fn event(&mut self, event: &Event) -> io::Result<()> {
         let time = event.time.as_ref().map_or(self.now, lines::nanoseconds);
         self.now = self.now.max(time);
+        if let Some(node) = &mut self.nodes {
+            node.clone_from(&event.node);
+        }
         match &event.body {
             Some(Body::ToolCall(call)) => {
                 self.running.follow(event, call, time, || lines::started(event, call));
@@ -222,7 +251,10 @@ impl Table {
                 self.print_gaps(time, alone);
             }
             Some(Body::Sensor(sensor)) => {
-                for (is_warning, words) in self.sensor.lines(sensor) {
+                if self.sensors.len() >= MAX_NODES && !self.sensors.contains_key(&event.node) {
+                    self.sensors.clear();
+                }
+                for (is_warning, words) in self.sensors.entry(event.node.clone()).or_default().lines(sensor) {
                     self.print_words(time, is_warning, words);
                 }
             }

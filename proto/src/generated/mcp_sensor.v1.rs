@@ -25,7 +25,7 @@ pub struct Peer {
     /// Working directory when the process was first seen.
     #[prost(string, tag = "6")]
     pub working_directory: ::prost::alloc::string::String,
-    /// Effective user id, in the first user namespace. Absent where it is not known; 0 is root.
+    /// Real user id, in the first user namespace. Absent where it is not known; 0 is root.
     #[prost(uint32, optional, tag = "7")]
     pub uid: ::core::option::Option<u32>,
     /// The user's name, from the host's /etc/passwd. Empty where that has none.

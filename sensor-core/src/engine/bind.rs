@@ -23,6 +23,8 @@ use crate::mcp::classify::Reason;
 const HALF: Time = 300_000_000;
 /// Record time after which an end that contradicts is put up with.
 const AGAINST: Time = 2_000_000_000;
+/// Record times after which it is looked once more: when one known end is enough, and when a contradicting one is put up with.
+pub const PATIENCE: [Time; 2] = [HALF, AGAINST];
 /// Record time for which a stream looks for its partner.
 pub const LOOKING: Time = 3_000_000_000;
 /// Streams that are looked at in one search.
@@ -298,7 +300,7 @@ impl Core {
             }
             let waited = self.now.saturating_sub(self.first_time(stream));
             // Twice is enough: when one known end suffices, and when a contradicting one is put up with.
-            let due = [0, HALF, AGAINST].get(usize::from(stream.attempts)).is_some_and(|&after| waited >= after);
+            let due = PATIENCE.get(usize::from(stream.attempts) - 1).is_some_and(|&after| waited >= after);
             if due {
                 if let Some(stream) = self.streams.get_mut(slot) {
                     stream.attempts += 1;

@@ -22,7 +22,7 @@ const GENERATIONS: usize = 16;
 /// Record time within which the same verdict is not given again: what was under way when it was given still comes.
 const VERDICT_REPEAT: Time = 100_000_000;
 /// Bytes of a stream's book-keeping, by estimate.
-pub const STREAM: usize = size_of::<Stream>() + 320;
+pub const STREAM: usize = size_of::<Stream>() + 900;
 /// The same with what passed lately.
 pub const TRACKED: usize = STREAM + size_of::<Track>();
 
@@ -67,7 +67,7 @@ pub struct Core {
     keys: FxHashMap<StreamKey, u32>,
     serial: u64,
     /// Who uses which end of which stream.
-    pub uses: BTreeSet<(ProcessId, u32, bool)>,
+    pub uses: BTreeSet<(ProcessId, bool, u32)>,
     parents: FxHashMap<ProcessId, ProcessId>,
     births: VecDeque<ProcessId>,
     /// Living processes that run the program they were forked with.
@@ -196,7 +196,7 @@ impl Core {
         self.keys.remove(&stream.key);
         for (users, writes) in [(&stream.writers, true), (&stream.readers, false)] {
             for process in users.iter() {
-                self.uses.remove(&(process, slot, writes));
+                self.uses.remove(&(process, writes, slot));
             }
         }
         self.tracks -= usize::from(stream.track.is_some());
@@ -225,6 +225,11 @@ impl Core {
         sink.verdict(stream.key, stream.epoch, verdict);
     }
 
+    /// True where a stream belongs to a session.
+    pub fn is_bound(&self, slot: u32) -> bool {
+        self.streams.get(slot).is_some_and(|stream| matches!(stream.state, State::Bound(..)))
+    }
+
     /// Gives a stream up as not MCP.
     pub fn ignore(&mut self, slot: u32, reason: Reason, sink: &mut dyn Sink) {
         let Some(stream) = self.streams.get_mut(slot) else { return };
@@ -248,12 +253,10 @@ impl Core {
         }
     }
 
-    /// Streams whose end a process uses. Bounded: a process with thousands of streams is looked at in part, the newest
-    /// streams' slots not preferred.
+    /// Streams whose end a process uses.
     pub fn used_by(&self, process: ProcessId, end: End) -> impl Iterator<Item = u32> {
         let writes = end == End::Writer;
-        let range = (process, 0, false)..=(process, u32::MAX, true);
-        self.uses.range(range).take(8192).filter(move |&&(_, _, at)| at == writes).map(|&(_, slot, _)| slot)
+        self.uses.range((process, writes, 0)..=(process, writes, u32::MAX)).map(|&(_, _, slot)| slot)
     }
 
     /// A process made another.
@@ -291,8 +294,8 @@ impl Core {
     /// A process has ended.
     pub fn exited(&mut self, process: ProcessId) {
         self.leaves_family(process);
-        let range = (process, 0, false)..=(process, u32::MAX, true);
-        let used: Vec<(u32, bool)> = self.uses.range(range).map(|&(_, slot, writes)| (slot, writes)).collect();
+        let range = (process, false, 0)..=(process, true, u32::MAX);
+        let used: Vec<(u32, bool)> = self.uses.range(range).map(|&(_, writes, slot)| (slot, writes)).collect();
         for (slot, writes) in used {
             let now = self.now;
             let Some(stream) = self.streams.get_mut(slot) else { continue };

@@ -14,6 +14,7 @@
 //! request. An answer without a request therefore waits for [`EARLY`] before it is given out as such.
 
 use super::backlog::{Content, Meta, Waiting};
+use super::bind::PATIENCE;
 use super::core::Core;
 use super::session::{Language, Phase, Record, reverse, side};
 use super::stream::Stream;
@@ -158,13 +159,15 @@ impl Core {
         self.look_again(sink);
         let mut waiting = std::mem::take(&mut self.waiting);
         waiting.retain(|&session| {
-            let Some(record) = self.sessions.get(session) else { return false };
+            let Some(record) = self.sessions.get_mut(session) else { return false };
             if !record.waiting {
                 return false;
             }
             if record.holds()
                 && let [Some(slot), None] | [None, Some(slot)] = record.sides
+                && PATIENCE.get(usize::from(record.attempts)).is_some_and(|&after| self.now >= record.since.saturating_add(after))
             {
+                record.attempts += 1;
                 self.look_for_partner(session, slot, sink);
             }
             self.pump(session, sink);
@@ -196,19 +199,37 @@ impl Core {
                 let answers = back.track.as_ref().zip(forward.track.as_ref());
                 forward.classifier.has_noise() && answers.is_none_or(|(answers, requests)| answers.answers_to(requests) == 0)
             }
-            (Some(lone), None) | (None, Some(lone)) => lone.classifier.has_noise() || (lone.is_one_way() && self.is_beside(record, lone)),
+            (Some(lone), None) | (None, Some(lone)) => lone.classifier.has_noise() || record.is_beside == Some(true),
             (None, None) => false,
         }
     }
 
     /// True where the writer and the reader of a stream have a session with each other on other streams: a server may log
     /// the messages, as they are, to its stderr, and that is often the client's pipe.
-    fn is_beside(&self, record: &Record, lone: &Stream) -> bool {
+    fn is_beside(&self, record: &Record) -> bool {
+        let lone = match record.sides {
+            [Some(lone), None] | [None, Some(lone)] => self.streams.get(lone).filter(|stream| stream.is_one_way()),
+            _ => None,
+        };
+        let Some(lone) = lone else { return false };
         let (Some(writer), Some(reader)) = (lone.writers.last(), lone.readers.last()) else { return false };
         let between = |info: &Session| {
             (info.client, info.server) == (Some(reader), Some(writer)) || (info.client, info.server) == (Some(writer), Some(reader))
         };
         self.sessions.iter().any(|(_, other)| other.info.id != record.info.id && !other.sides.contains(&None) && between(&other.info))
+    }
+
+    /// The last check before anything is told.
+    fn is_beyond_doubt(&mut self, session: u32) -> bool {
+        let Some(record) = self.sessions.get(session) else { return false };
+        if record.is_beside.is_none() && record.sides.contains(&None) {
+            // Once: it takes a look at every session.
+            let is_beside = self.is_beside(record);
+            if let Some(record) = self.sessions.get_mut(session) {
+                record.is_beside = Some(is_beside);
+            }
+        }
+        self.sessions.get(session).is_some_and(|record| !self.is_doubtful(record))
     }
 
     fn held_back(&self, record: &Record) -> usize {
@@ -218,9 +239,6 @@ impl Core {
     fn may_release(&self, record: &Record) -> bool {
         let waited = self.now.saturating_sub(record.since);
         let (client, server) = self.peers_of(record);
-        if self.is_doubtful(record) {
-            return false;
-        }
         let streams = record.sides.iter().flatten().filter_map(|&slot| self.streams.get(slot));
         if self.held_back(record) > HOLD_BYTES {
             return true;
@@ -241,14 +259,17 @@ impl Core {
     pub fn pump(&mut self, session: u32, sink: &mut dyn Sink) {
         let Some(record) = self.sessions.get(session) else { return };
         if record.holds() {
-            if self.is_doubtful(record) && self.held_back(record) > HOLD_BYTES {
-                self.disprove(session, sink);
-                return;
-            }
             if !self.may_release(record) {
                 return;
             }
-            self.open(session);
+            if self.is_beyond_doubt(session) {
+                self.open(session);
+            } else if self.sessions.get(session).is_some_and(|record| self.held_back(record) > HOLD_BYTES) {
+                self.disprove(session, sink);
+                return;
+            } else {
+                return;
+            }
         }
         self.give_waiting(session, false, sink);
     }
@@ -257,7 +278,7 @@ impl Core {
     pub fn flush(&mut self, session: u32, sink: &mut dyn Sink) {
         let Some(record) = self.sessions.get(session) else { return };
         if record.holds() {
-            if self.is_doubtful(record) {
+            if !self.is_beyond_doubt(session) {
                 self.disprove(session, sink);
                 return;
             }

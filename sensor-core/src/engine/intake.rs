@@ -44,7 +44,7 @@ impl Core {
             return;
         }
         stream.dead_since = None;
-        self.uses.insert((process, slot, end == End::Writer));
+        self.uses.insert((process, end == End::Writer, slot));
         match stream.state {
             State::Bound(session, _) => {
                 if let Some(record) = self.sessions.get_mut(session) {
@@ -145,7 +145,7 @@ impl Core {
             (stream.dead_since, stream.attempts) = (None, 0);
             for (end, writes) in [(End::Writer, true), (End::Reader, false)] {
                 for process in stream.users_mut(end).forget_dead() {
-                    self.uses.remove(&(process, side, writes));
+                    self.uses.remove(&(process, writes, side));
                 }
             }
         }

@@ -41,7 +41,7 @@ pub use config::{Config, Counters};
 use self::core::{Closing, Core};
 use self::stream::State;
 use crate::event::Sink;
-use crate::input::{Chunk, ProcessId, StreamKey, Time, Touch};
+use crate::input::{Chunk, End, LossReasons, ProcessId, StreamKey, Time, Touch};
 use crate::json::Tape;
 use crate::stream::{Reassembler, Segment};
 use crate::wire::ndjson::{Limits, Ndjson};
@@ -53,6 +53,8 @@ const REORDER: Time = 100_000_000;
 
 /// How far apart the beginnings of an object's two directions are at most.
 const TOGETHER: Time = 1_000_000;
+/// The same of a connection whose ends the kernel saw made: as long as `accept` may take after `connect`.
+const BORN: Time = 1_000_000_000;
 
 /// What turns the bytes of one stream into values.
 #[derive(Debug)]
@@ -66,6 +68,9 @@ struct Framing {
     /// True while it is in the list of those that hold bytes back.
     unsettled: bool,
 }
+
+/// Bytes of a framer that holds nothing.
+const FRAMING: usize = size_of::<Framing>();
 
 /// See the module.
 #[derive(Debug)]
@@ -93,38 +98,84 @@ impl Engine {
         self.core.counters.bytes += chunk.bytes.len() as u64;
         self.advance(chunk.time, sink);
         self.core.stamp = chunk.time;
-        let Some(slot) = self.admit(chunk.stream, chunk.epoch, sink) else { return };
+        let Some(slot) = self.admit(chunk.stream, chunk.epoch, chunk.since_birth, sink) else { return };
         self.core.used(slot, chunk.end, chunk.process, (chunk.offset, chunk.bytes.len() as u64), sink);
         if !chunk.bytes.is_empty() {
             self.core.probed(slot, chunk.offset, sink);
         }
+        self.order(slot, chunk, sink);
+    }
+
+    /// The writer's end has counted the bytes before a position without taking them: what its reader's showed is right.
+    fn confirm(&mut self, slot: u32, until: u64, sink: &mut dyn Sink) {
+        let Self { core, tape, framings, .. } = self;
+        let Some(Some(framing)) = framings.get_mut(slot as usize) else { return };
+        let Framing { reassembler, ndjson, base, .. } = &mut **framing;
+        reassembler.confirm(until, &mut |segment| feed(core, ndjson, base, tape, slot, segment, sink));
+        self.account(slot);
+        self.tidy(slot, sink);
+    }
+
+    /// Counts anew what a stream holds.
+    fn account(&mut self, slot: u32) {
+        let Self { core, framings, unsettled, .. } = self;
+        let Some(Some(framing)) = framings.get_mut(slot as usize) else { return };
+        let held = FRAMING + framing.reassembler.buffered() + framing.ndjson.buffered();
+        core.framing_held = core.framing_held + held - std::mem::replace(&mut framing.held, held);
+        if framing.reassembler.buffered() > 0 && !framing.unsettled {
+            framing.unsettled = true;
+            unsettled.push(slot);
+        }
+    }
+
+    /// Puts a chunk into the order of its stream, and takes to the framer what is in order.
+    fn order(&mut self, slot: u32, chunk: &Chunk<'_>, sink: &mut dyn Sink) {
         let place = slot as usize;
         if self.framings.len() <= place {
             self.framings.resize_with(place + 1, || None);
         }
         let limit = self.core.config.message_bytes;
-        let Self { core, tape, framings, unsettled, .. } = self;
+        let Self { core, tape, framings, .. } = self;
         let Some(framing) = framings.get_mut(place) else { return };
         let framing = framing.get_or_insert_with(|| Box::new(Framing::new(limit)));
         let Framing { reassembler, ndjson, base, .. } = &mut **framing;
         reassembler.push(chunk, &mut |segment| feed(core, ndjson, base, tape, slot, segment, sink));
-        let waits = reassembler.buffered() > 0;
-        let held = reassembler.buffered() + ndjson.buffered();
-        core.framing_held = core.framing_held + held - std::mem::replace(&mut framing.held, held);
-        if waits && !framing.unsettled {
-            framing.unsettled = true;
-            unsettled.push(slot);
-        }
+        self.account(slot);
         self.tidy(slot, sink);
     }
 
-    /// Takes the news that a process used an end of a stream.
-    pub fn touch(&mut self, touch: &Touch, sink: &mut dyn Sink) {
+    /// Takes the news that a process used an end of a stream. True where that was of a session: bytes that moved unseen
+    /// are then told as its gap.
+    pub fn touch(&mut self, touch: &Touch, sink: &mut dyn Sink) -> bool {
         self.core.counters.touches += 1;
         self.advance(touch.time, sink);
-        let Some(slot) = self.admit(touch.stream, touch.epoch, sink) else { return };
+        let Some(slot) = self.admit(touch.stream, touch.epoch, touch.since_birth, sink) else { return false };
         self.core.used(slot, touch.end, touch.process, (touch.offset, touch.moved), sink);
+        if touch.end == End::Writer && touch.moved > 0 {
+            self.confirm(slot, touch.offset.saturating_add(touch.moved), sink);
+        }
+        let is_bound = self.core.is_bound(slot);
+        if touch.unseen && is_bound {
+            let Touch { time, stream, epoch, end, process, .. } = *touch;
+            // A chunk without bytes tells of the hole before it, unless the other end's bytes still come.
+            let offset = touch.offset.saturating_add(touch.moved);
+            let hole = Chunk {
+                time,
+                stream,
+                epoch,
+                end,
+                process,
+                offset,
+                loss: LossReasons::NO_BUFFER,
+                packet_end: false,
+                ahead: false,
+                since_birth: false,
+                bytes: &[],
+            };
+            self.order(slot, &hole, sink);
+        }
         self.drain(sink);
+        is_bound
     }
 
     /// Takes the news that a process has ended.
@@ -191,7 +242,7 @@ impl Engine {
     /// The stream of a key, begun if it is new. `None` for news of a stream that another has replaced.
     ///
     /// Epoch 0 stands for whichever the stream has or will have: who holds it was found out before the kernel counted it.
-    fn admit(&mut self, key: StreamKey, epoch: Time, sink: &mut dyn Sink) -> Option<u32> {
+    fn admit(&mut self, key: StreamKey, epoch: Time, since_birth: bool, sink: &mut dyn Sink) -> Option<u32> {
         match self.core.known(&key) {
             Some((slot, known)) if known == epoch || epoch == 0 => return Some(slot),
             Some((slot, 0)) => {
@@ -205,21 +256,23 @@ impl Engine {
             Some((slot, _)) => {
                 self.core.closing.push_back(Closing::Stream(slot));
                 self.drain(sink);
-                self.replace_reverse(&key, epoch, true, sink);
+                self.replace_reverse(&key, epoch, true, since_birth, sink);
             }
-            None => self.replace_reverse(&key, epoch, false, sink),
+            None => self.replace_reverse(&key, epoch, false, since_birth, sink),
         }
         Some(self.core.begin(key, epoch))
     }
 
     /// A socket's or terminal's addresses came into use again: what is known of the other direction is of the one before,
-    /// unless it has been begun anew, too. (Both directions of a new object begin within [`TOGETHER`] of each other.) Where
-    /// this direction was not known before, that shows by everybody at an end of the other being dead.
-    fn replace_reverse(&mut self, key: &StreamKey, epoch: Time, is_replaced: bool, sink: &mut dyn Sink) {
+    /// unless it has been begun anew, too. (Both directions of a new object begin within [`TOGETHER`] of each other, those
+    /// that the kernel saw made within [`BORN`].) Where this direction was not known before and not seen made, that shows by
+    /// everybody at an end of the other being dead.
+    fn replace_reverse(&mut self, key: &StreamKey, epoch: Time, is_replaced: bool, since_birth: bool, sink: &mut dyn Sink) {
         let known = key.reverse().and_then(|reverse| self.core.known(&reverse));
         let Some((slot, begun)) = known else { return };
         let is_dead = || self.core.streams.get(slot).is_some_and(|stream| stream.readers.all_dead() || stream.writers.all_dead());
-        if begun.saturating_add(TOGETHER) < epoch && (is_replaced || is_dead()) {
+        let is_older = begun.saturating_add(TOGETHER) < epoch && (is_replaced || is_dead());
+        if is_older || (since_birth && begun.saturating_add(BORN) < epoch) {
             self.core.closing.push_back(Closing::Stream(slot));
             self.drain(sink);
         }
@@ -241,7 +294,7 @@ impl Engine {
             let Some(Some(framing)) = framings.get_mut(slot as usize) else { return false };
             let Framing { reassembler, ndjson, base, held, unsettled } = &mut **framing;
             reassembler.settle(before, &mut |segment| feed(core, ndjson, base, tape, slot, segment, sink));
-            let now_held = reassembler.buffered() + ndjson.buffered();
+            let now_held = FRAMING + reassembler.buffered() + ndjson.buffered();
             core.framing_held = core.framing_held + now_held - std::mem::replace(held, now_held);
             *unsettled = reassembler.buffered() > 0;
             *unsettled
@@ -319,11 +372,11 @@ impl Engine {
             (0..).zip(&self.framings).filter_map(|(slot, framing)| Some((framing.as_ref()?.held, slot))).collect();
         large.sort_unstable_by_key(|&(held, slot)| (std::cmp::Reverse(held), slot));
         for (held, slot) in large {
-            if held == 0 || !self.core.is_over_memory() {
+            if held <= FRAMING || !self.core.is_over_memory() {
                 break;
             }
             self.drop_framing(slot);
-            self.core.gave_up_bytes(slot, held as u64, sink);
+            self.core.gave_up_bytes(slot, (held - FRAMING) as u64, sink);
         }
         if self.core.is_over_memory() {
             self.core.relieve_more(sink);

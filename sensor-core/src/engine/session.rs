@@ -71,6 +71,10 @@ pub struct Record {
     pub discovers: u64,
     /// True while it is in the list of sessions that something is due for.
     pub waiting: bool,
+    /// Times that a partner was looked for after waiting.
+    pub attempts: u8,
+    /// Whether its two processes have another session; `None` while that was not looked up.
+    pub is_beside: Option<bool>,
     /// When everybody on one of its sides was dead.
     pub dead_since: Option<Time>,
     /// The sessions that it carries.
@@ -139,6 +143,8 @@ impl Record {
             requests: 0,
             discovers: 0,
             waiting: false,
+            attempts: 0,
+            is_beside: None,
             dead_since: None,
             tunnels: Vec::new(),
             // Names of two implementations at their longest, and the sets of peers.

@@ -8,6 +8,7 @@
 //! - A position is told once: as part of [`Segment::Bytes`], or of [`Segment::Gap`], in order.
 //! - A chunk that is in order costs no copy. One that is ahead is copied and waits.
 //! - What waits never takes more than [`WAITING_BYTES`]. Over that the first hole is declared at once.
+//! - What the reader's end showed ahead of the writer's counts only where the writer's end shows nothing for that place.
 //! - A hole is a gap only once it has been given time ([`Reassembler::settle`]): the other CPU or the other end may fill it.
 //!
 //! Bias: late rather than wrong. The first chunk of all may stand at a position that is not 0, because the sensor came
@@ -62,10 +63,15 @@ pub struct Reassembler {
     /// A byte or a gap has been told.
     began: bool,
     waiting: BTreeMap<u64, Waiting>,
-    /// Memory of `waiting`.
+    /// What the reader's end showed before the writer's had counted it, by position. It is used where the writer's end says
+    /// that it did not take it, or says nothing for long.
+    ahead: BTreeMap<u64, Waiting>,
+    /// Memory of `waiting` and `ahead`.
     held: usize,
     /// No waiting chunk is older than this.
     oldest: Time,
+    /// The same of those ahead.
+    oldest_ahead: Time,
     limit: usize,
 }
 
@@ -85,7 +91,16 @@ impl Reassembler {
     /// With another limit than [`WAITING_BYTES`].
     #[must_use]
     pub const fn with_limit(limit: usize) -> Self {
-        Self { next: 0, began: false, waiting: BTreeMap::new(), held: 0, oldest: Time::MAX, limit }
+        Self {
+            next: 0,
+            began: false,
+            waiting: BTreeMap::new(),
+            ahead: BTreeMap::new(),
+            held: 0,
+            oldest: Time::MAX,
+            oldest_ahead: Time::MAX,
+            limit,
+        }
     }
 
     /// Bytes of memory that wait.
@@ -97,26 +112,89 @@ impl Reassembler {
     /// Time of the oldest chunk that waits; `None` where none does, and [`Self::settle`] has nothing to do.
     #[must_use]
     pub fn waiting_since(&self) -> Option<Time> {
-        (!self.waiting.is_empty()).then_some(self.oldest)
+        (!self.waiting.is_empty() || !self.ahead.is_empty()).then_some(self.oldest.min(self.oldest_ahead))
     }
 
     /// Another chunk of this stream, from either end.
     pub fn push(&mut self, chunk: &Chunk<'_>, out: &mut Out<'_>) {
-        if chunk.offset <= self.next {
-            self.tell(chunk.offset, chunk.bytes, chunk.packet_end, out);
-            self.tell_waiting(out);
+        if chunk.ahead {
+            self.put_ahead(chunk);
+        } else {
+            let &Chunk { time, offset, loss, packet_end, bytes, .. } = chunk;
+            if offset <= self.next {
+                self.tell(offset, bytes, packet_end, out);
+                self.tell_waiting(out);
+            } else {
+                self.wait(offset, Waiting { time, loss, packet_end, bytes: bytes.to_vec() });
+            }
+            self.drop_ahead();
+        }
+        while self.held > self.limit && (self.use_ahead(u64::MAX, Time::MAX, out) || self.declare_gap(out)) {}
+    }
+
+    /// The writer's end has counted the bytes before a position and taken none of them: what the reader's showed is right.
+    pub fn confirm(&mut self, until: u64, out: &mut Out<'_>) {
+        self.use_ahead(until, Time::MAX, out);
+    }
+
+    /// Keeps a chunk of the reader's end until the writer's is known. Of two at the same position the longer one stays.
+    fn put_ahead(&mut self, chunk: &Chunk<'_>) {
+        let &Chunk { time, offset, loss, packet_end, bytes, .. } = chunk;
+        if offset.saturating_add(bytes.len() as u64) <= self.next {
             return;
         }
-        self.wait(chunk);
-        while self.held > self.limit && self.declare_gap(out) {}
+        if self.ahead.get(&offset).is_some_and(|earlier| earlier.bytes.len() >= bytes.len()) {
+            return;
+        }
+        self.oldest_ahead = self.oldest_ahead.min(time);
+        self.held += bytes.len() + OVERHEAD;
+        if let Some(shorter) = self.ahead.insert(offset, Waiting { time, loss, packet_end, bytes: bytes.to_vec() }) {
+            self.held -= shorter.bytes.len() + OVERHEAD;
+        }
+    }
+
+    /// Forgets what is ahead no more.
+    fn drop_ahead(&mut self) {
+        while let Some(first) = self.ahead.first_entry()
+            && first.key().saturating_add(first.get().bytes.len() as u64) <= self.next
+        {
+            self.held -= first.remove().bytes.len() + OVERHEAD;
+        }
+        if self.ahead.is_empty() {
+            self.oldest_ahead = Time::MAX;
+        }
+    }
+
+    /// Takes what is ahead, begins before a position and came before a time, for right. False where there is none.
+    fn use_ahead(&mut self, until: u64, before: Time, out: &mut Out<'_>) -> bool {
+        if self.oldest_ahead >= before && before != Time::MAX {
+            return false;
+        }
+        let due: Vec<u64> = self.ahead.range(..until).filter(|(_, chunk)| chunk.time < before).map(|(&offset, _)| offset).collect();
+        for &offset in &due {
+            let Some(chunk) = self.ahead.remove(&offset) else { continue };
+            self.held -= chunk.bytes.len() + OVERHEAD;
+            if offset <= self.next {
+                self.tell(offset, &chunk.bytes, chunk.packet_end, out);
+                self.tell_waiting(out);
+            } else {
+                self.wait(offset, chunk);
+            }
+        }
+        self.drop_ahead();
+        self.oldest_ahead = self.ahead.values().map(|chunk| chunk.time).min().unwrap_or(Time::MAX);
+        !due.is_empty()
     }
 
     /// Declares as gaps what is still missing before bytes that came earlier than `before`.
     pub fn settle(&mut self, before: Time, out: &mut Out<'_>) {
+        self.use_ahead(u64::MAX, before, out);
         if self.oldest >= before || self.waiting.is_empty() {
             return;
         }
         let due = self.waiting.iter().rfind(|(_, waiting)| waiting.time < before).map(|(&offset, _)| offset);
+        // Before a hole is declared, whatever may fill it counts.
+        self.use_ahead(due.unwrap_or(0), Time::MAX, out);
         while let Some((&first, _)) = self.waiting.first_key_value()
             && due.is_some_and(|due| first <= due)
         {
@@ -151,29 +229,28 @@ impl Reassembler {
         }
     }
 
-    /// Takes a chunk whose bytes stand ahead. Of two at the same position the longer one stays.
-    fn wait(&mut self, chunk: &Chunk<'_>) {
-        let &Chunk { time, offset, loss, packet_end, bytes, .. } = chunk;
-        self.oldest = self.oldest.min(time);
+    /// Keeps a chunk whose bytes stand behind a hole. Of two at the same position the longer one stays.
+    fn wait(&mut self, offset: u64, chunk: Waiting) {
+        self.oldest = self.oldest.min(chunk.time);
         if let Some((&start, earlier)) = self.waiting.range_mut(..=offset).next_back() {
             let earlier_end = start.saturating_add(earlier.bytes.len() as u64);
-            let end = offset.saturating_add(bytes.len() as u64);
+            let end = offset.saturating_add(chunk.bytes.len() as u64);
             if start == offset {
-                earlier.loss = earlier.loss.union(loss);
+                earlier.loss = earlier.loss.union(chunk.loss);
             }
-            let covered = earlier_end >= end && (start == offset || !bytes.is_empty());
+            let covered = earlier_end >= end && (start == offset || !chunk.bytes.is_empty());
             if covered {
                 return;
             }
             if start == offset {
-                self.held += bytes.len() - earlier.bytes.len();
-                earlier.bytes = bytes.to_vec();
-                earlier.packet_end = packet_end;
+                self.held += chunk.bytes.len() - earlier.bytes.len();
+                earlier.bytes = chunk.bytes;
+                earlier.packet_end = chunk.packet_end;
                 return;
             }
         }
-        self.held += bytes.len() + OVERHEAD;
-        self.waiting.insert(offset, Waiting { time, loss, packet_end, bytes: bytes.to_vec() });
+        self.held += chunk.bytes.len() + OVERHEAD;
+        self.waiting.insert(offset, chunk);
     }
 
     /// Declares the first hole a gap and tells what follows it. False where nothing waits.

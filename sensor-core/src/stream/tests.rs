@@ -13,7 +13,7 @@ struct Order {
 fn chunk(time: Time, offset: u64, bytes: &[u8], loss: LossReasons) -> Chunk<'_> {
     let process = ProcessId { pid: 1, start_time: 1 };
     let stream = StreamKey::Pipe { device: 0, inode: 0, address: 0 };
-    Chunk { time, stream, epoch: 0, end: End::Writer, process, offset, loss, packet_end: false, bytes }
+    Chunk { time, stream, epoch: 0, end: End::Writer, process, offset, loss, packet_end: false, ahead: false, since_birth: false, bytes }
 }
 
 fn words(seen: &mut Vec<String>) -> impl FnMut(Segment<'_>) {
@@ -107,6 +107,29 @@ fn over_its_memory_it_waits_no_longer() {
     }
     assert_eq!(order.seen.iter().filter(|segment| segment.starts_with("gap")).collect::<Vec<_>>(), ["gap 9 64"]);
     assert_eq!(order.seen.len(), 22);
+}
+
+#[test]
+fn the_writers_end_knows_better_than_a_reader_that_was_ahead() {
+    let ahead = |time, offset, text: &'static str| Chunk { ahead: true, ..chunk(time, offset, text.as_bytes(), LossReasons::default()) };
+    // Two threads write at once: "a" went through first, "b" was counted first.
+    let mut order = Order::default();
+    order.order.push(&ahead(1, 0, "aa"), &mut words(&mut order.seen));
+    order.push(2, 0, "bbb").push(3, 3, "aa");
+    assert_eq!((order.seen.as_slice(), order.order.buffered()), (["bbb".to_owned(), "aa".to_owned()].as_slice(), 0));
+    // The writer's end took nothing, or never says so.
+    for is_told in [true, false] {
+        let mut order = Order::default();
+        order.push(1, 0, "a");
+        order.order.push(&ahead(2, 1, "b"), &mut words(&mut order.seen));
+        order.order.push(&ahead(2, 3, "d"), &mut words(&mut order.seen));
+        if is_told {
+            order.order.confirm(2, &mut words(&mut order.seen));
+            assert_eq!(order.seen, ["a", "b"]);
+        }
+        order.settle(3).settle(4);
+        assert_eq!(order.seen, ["a", "b", "gap 1 64", "d"]);
+    }
 }
 
 #[test]

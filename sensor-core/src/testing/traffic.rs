@@ -44,9 +44,14 @@ impl Input {
     pub fn feed(&self, engine: &mut Engine, sink: &mut dyn Sink) {
         match *self {
             Self::Chunk { time, stream, epoch, end, process, offset, loss, ref bytes } => {
-                engine.chunk(&Chunk { time, stream, epoch, end, process, offset, loss, packet_end: false, bytes }, sink);
+                engine.chunk(
+                    &Chunk { time, stream, epoch, end, process, offset, loss, packet_end: false, ahead: false, since_birth: false, bytes },
+                    sink,
+                );
             }
-            Self::Touch(ref touch) => engine.touch(touch, sink),
+            Self::Touch(ref touch) => {
+                engine.touch(touch, sink);
+            }
             Self::Exit(process, time) => engine.exit(process, time, sink),
             Self::Fork(parent, child, time) => engine.fork(parent, child, time),
             Self::Tick(now) => engine.tick(now, sink),
@@ -159,6 +164,7 @@ impl World {
                 offset: read,
                 moved: written - read,
                 unseen: false,
+                since_birth: false,
             }));
         }
     }

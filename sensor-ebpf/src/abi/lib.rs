@@ -81,6 +81,19 @@ impl RecordKind {
     }
 }
 
+/// What else is to be said of a record, as bits of [`RecordHeader::flags`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u8)]
+pub enum Flags {
+    /// The bytes end a packet of a socket that keeps packets apart (`SOCK_SEQPACKET`).
+    PacketEnd = 1,
+    /// Taken at the reader's end before the writer's call had ended. That call's own record comes, or a touch in its
+    /// place, and knows better: of several threads that write at once, the reader cannot tell which was counted first.
+    Ahead = 2,
+    /// The stream is counted since its object was made: its epoch is that moment, for both directions alike.
+    SinceBirth = 4,
+}
+
 /// The head of every record.
 #[derive(Clone, Copy, Debug, Eq, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq)]
 #[repr(C)]
@@ -91,8 +104,8 @@ pub struct RecordHeader {
     pub end: u8,
     /// [`Loss`] bits: why bytes of this stream before this record may be missing.
     pub loss: u8,
-    /// 1: the bytes end a packet of a socket that keeps packets apart (`SOCK_SEQPACKET`).
-    pub packet_end: u8,
+    /// [`Flags`] bits.
+    pub flags: u8,
     /// Bytes of the whole record, this head included.
     pub length: u32,
     /// When, in nanoseconds since boot (`CLOCK_BOOTTIME`).

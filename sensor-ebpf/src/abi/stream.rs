@@ -127,8 +127,13 @@ pub struct StreamState {
     pub writer_shared: u8,
     /// 1: more than one process has read.
     pub reader_shared: u8,
-    /// Bytes before this position were all taken at the reader's end: the writer's end need not.
+    /// Bytes before this position were all taken at the reader's end: a writer's call that is too big for others to come
+    /// between need not take them again.
     pub reader_took: u64,
+    /// Thread id of the last writer.
+    pub writer_tid: u32,
+    /// 1: more than one thread has written. How they end their calls need not be the order of their bytes.
+    pub writer_threads: u32,
 }
 
 /// What user space wants done with a stream ([`Verdict::kind`]). A stream without a verdict is unknown, and captured.

@@ -2,7 +2,7 @@
 
 use super::key::from_kernel;
 use sensor_core::input::{Chunk, End, LossReasons, ProcessId, Touch};
-use sensor_ebpf::{ChunkRecord, ExecRecord, ExitRecord, ForkRecord, Loss, RecordHeader, RecordKind};
+use sensor_ebpf::{ChunkRecord, ExecRecord, ExitRecord, Flags, ForkRecord, Loss, RecordHeader, RecordKind};
 use thiserror::Error;
 use zerocopy::FromBytes as _;
 
@@ -93,7 +93,9 @@ fn stream_record<'a>(kind: RecordKind, record: &ChunkRecord, payload: &'a [u8]) 
             process: process_of(header),
             offset: record.offset,
             loss: LossReasons(header.loss),
-            packet_end: header.packet_end != 0,
+            packet_end: header.flags & Flags::PacketEnd as u8 != 0,
+            ahead: header.flags & Flags::Ahead as u8 != 0,
+            since_birth: header.flags & Flags::SinceBirth as u8 != 0,
             bytes: payload,
         })
     } else {
@@ -106,6 +108,7 @@ fn stream_record<'a>(kind: RecordKind, record: &ChunkRecord, payload: &'a [u8]) 
             offset: record.offset,
             moved: record.call_bytes,
             unseen: header.loss & Loss::NoBuffer as u8 != 0,
+            since_birth: header.flags & Flags::SinceBirth as u8 != 0,
         })
     })
 }

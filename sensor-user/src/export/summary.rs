@@ -5,11 +5,11 @@
 use std::fmt::Write as _;
 
 use mcp_sensor_proto::v1::event::Body;
+use mcp_sensor_proto::v1::loss::{Place, Reason};
 use mcp_sensor_proto::v1::session_change::State as SessionState;
 use mcp_sensor_proto::v1::tool_call::State as CallState;
 use mcp_sensor_proto::v1::{BlindSpot, Event, Loss};
 
-use super::sanitize::sanitize;
 use super::style::{Style, Styles};
 use super::units;
 use super::words::{blind_spot, loss};
@@ -40,8 +40,8 @@ pub struct Summary {
     pub loss: Loss,
     /// What could not be read at the end.
     pub blind_spots: Vec<BlindSpot>,
-    /// Why some counters of losses could not be read; empty where all could.
-    pub unknown_loss: String,
+    /// The kernel's counters could not be read: it may have lost more.
+    pub unknown_loss: bool,
 }
 
 impl Summary {
@@ -62,6 +62,9 @@ impl Summary {
             }
             Some(Body::Sensor(sensor)) => {
                 self.loss = sensor.loss.clone().unwrap_or_default();
+                let known = self.loss.counts.len();
+                self.loss.counts.retain(|count| (count.place(), count.reason()) != (Place::Kernel, Reason::Unknown));
+                self.unknown_loss = self.loss.counts.len() < known;
                 self.blind_spots.clone_from(&sensor.blind_spots);
             }
             _ => {}
@@ -71,7 +74,7 @@ impl Summary {
     /// True where every counter says that nothing was lost.
     #[must_use]
     pub fn nothing_was_lost(&self) -> bool {
-        self.unknown_loss.is_empty() && self.gaps == 0 && self.loss.counts.iter().all(|count| count.count == 0 && count.bytes == 0)
+        !self.unknown_loss && self.gaps == 0 && self.loss.counts.iter().all(|count| count.count == 0 && count.bytes == 0)
     }
 
     /// The summary in words, for standard error. Ends with a line end.
@@ -105,8 +108,8 @@ impl Summary {
             }
             push_line(styles, Style::WARNING, &line, shown);
         }
-        if !self.unknown_loss.is_empty() {
-            push_line(styles, Style::WARNING, &format!("whether more was lost is not known: {}", sanitize(&self.unknown_loss)), shown);
+        if self.unknown_loss {
+            push_line(styles, Style::WARNING, "whether more was lost is not known: the kernel's counters could not be read", shown);
         }
     }
 
@@ -134,7 +137,7 @@ fn push_line(styles: Styles, style: Style, line: &str, shown: &mut String) {
 
 #[cfg(test)]
 mod tests {
-    use mcp_sensor_proto::v1::loss::{Count, Place, Reason};
+    use mcp_sensor_proto::v1::loss::Count;
     use mcp_sensor_proto::v1::{Gap, Message, Peer, Sensor, SessionChange, ToolCall, blind_spot};
 
     use super::*;
@@ -192,7 +195,10 @@ mod tests {
 
     #[test]
     fn counters_that_could_not_be_read_do_not_say_that_nothing_was_lost() {
-        let summary = Summary { unknown_loss: "the map `counters`: No such file (os error 2)".to_owned(), ..seen() };
+        let mut summary = seen();
+        let unread = Count { place: Place::Kernel.into(), reason: Reason::Unknown.into(), count: 1, bytes: 0 };
+        let sensor = Sensor { loss: Some(Loss { counts: vec![unread] }), ..Sensor::default() };
+        summary.count(&Event { body: Some(Body::Sensor(sensor)), ..Event::default() });
         assert!(!summary.nothing_was_lost());
         insta::assert_snapshot!("summary_unknown", summary.render(Styles::PLAIN));
     }

@@ -20,6 +20,8 @@ ip link set lo up
 hostname guest
 
 echo "GUEST Linux $(uname -r) $(uname -m), up after $(cut -d ' ' -f 1 /proc/uptime) s, preemption: $(cat /sys/kernel/debug/sched/preempt 2>/dev/null || echo fixed)"
+/bin/mcp-sensor check --programs </dev/null
+echo "GUEST check ended with exit code $?, up for $(cut -d ' ' -f 1 /proc/uptime) s"
 # Emulation is slow, hence the patience; and nobody else speaks MCP here.
 /bin/peer selftest --sensor /bin/mcp-sensor --alone --patience 4 @ARGUMENTS@ </dev/null
 echo "GUEST self-test ended with exit code $?"

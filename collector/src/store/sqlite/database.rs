@@ -24,13 +24,8 @@ const PARTITION_BYTES: i64 = 256 * 1024 * 1024;
 /// Cursors that are left out after an unclean end: more than can have been given out and not stored.
 const LEFT_OUT: i64 = 1 << 32;
 
-/// Cursors for each second since 1970, below which a new store does not begin.
-const CURSORS_A_SECOND: i64 = 1 << 20;
-
 /// A database up to this size is checked whole after an unclean end; of a bigger one, what can have been written last.
 const CHECK_WHOLE: i64 = 512 * 1024 * 1024;
-
-const SECOND: i64 = 1_000_000_000;
 
 /// The open partition.
 #[derive(Clone, Debug)]
@@ -74,15 +69,15 @@ pub(super) struct Database {
 
 impl Database {
     /// Opens it; makes it where there is none, migrates it where it is old, checks it where its last writer did not end well.
-    pub(super) fn open(path: &Path, settings: &StoreSettings, after_damage: bool) -> Result<Self, StoreError> {
+    ///
+    /// `lost`: it takes the place of one that was damaged, with all events up to this cursor.
+    pub(super) fn open(path: &Path, settings: &StoreSettings, lost: Option<i64>) -> Result<Self, StoreError> {
         let mut connection = Connection::open(path).doing("opening the database")?;
         configure(&connection, settings.sync).doing("configuring the database")?;
-        let now = now();
         let found = schema::migrate(&mut connection, path)?;
-        let clock = (now / SECOND).saturating_mul(CURSORS_A_SECOND);
         let highest = if found == 0 {
-            schema::set_meta(&connection, "deleted", if after_damage { clock } else { 0 }).doing("setting up the database")?;
-            clock
+            schema::set_meta(&connection, "deleted", lost.unwrap_or(0)).doing("setting up the database")?;
+            clock()
         } else {
             let last: i64 = connection
                 .query_row("SELECT coalesce(max(last_cursor), 0) FROM partitions", [], |row| row.get(0))
@@ -93,7 +88,7 @@ impl Database {
             } else {
                 tracing::warn!("the database was not closed; checking it");
                 check(&connection)?;
-                last.saturating_add(LEFT_OUT).max(clock)
+                last.saturating_add(LEFT_OUT).max(clock())
             }
         };
         schema::set_meta(&connection, "clean", 0).doing("marking the database as open")?;
@@ -497,6 +492,12 @@ fn check(connection: &Connection) -> Result<(), StoreError> {
     let small = ["meta", "strings", "peers", "sessions", "session_tools", "session_methods", "runs", "partitions"];
     small.into_iter().try_for_each(&quick)?;
     numbers.iter().try_for_each(|number| quick(&format!("rows_{number}")).and_then(|()| quick(&format!("blocks_{number}"))))
+}
+
+/// Below this a new store does not begin: a cursor for each microsecond since 1970. No collector gives them away faster, so what
+/// was given before, by a store that is gone, is below it.
+pub(super) fn clock() -> i64 {
+    now() / 1_000
 }
 
 /// Nanoseconds since 1970.

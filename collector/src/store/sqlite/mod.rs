@@ -90,13 +90,13 @@ impl Opened {
         }
         let path = directory.join(FILE);
         let mut warnings = BTreeMap::new();
-        let database = match Database::open(&path, settings, false) {
+        let database = match Database::open(&path, settings, None) {
             Err(error) if error.is_damage() => {
                 let aside = set_aside(&path)?;
                 let warning = format!("the database was damaged ({error}) and set aside as {}", aside.display());
                 tracing::error!("{warning}; going on with a new one");
                 warnings.insert("damaged", warning);
-                Database::open(&path, settings, true)?
+                Database::open(&path, settings, Some(database::clock()))?
             }
             opened => opened?,
         };

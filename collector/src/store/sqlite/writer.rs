@@ -136,7 +136,7 @@ impl State {
         let warning = format!("the database was damaged ({damage}) and set aside as {}", aside.display());
         tracing::error!("{warning}; going on with a new one");
         self.shared.warnings().insert("damaged", warning);
-        self.database = Some(Database::open(&path, &self.settings, true)?);
+        self.database = Some(Database::open(&path, &self.settings, Some(super::sums::number(self.log.stored())))?);
         self.shared.generation.fetch_add(1, Ordering::AcqRel);
         self.publish()
     }

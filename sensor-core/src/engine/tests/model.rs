@@ -302,7 +302,7 @@ proptest! {
                     time, stream: key, epoch, end: if kind == 2 { End::Reader } else { End::Writer }, process, offset: offset * u64::from(kind > 0),
                     loss: LossReasons(u8::from(offset == 3)), bytes: pieces.concat().into_bytes(),
                 },
-                3 => Input::Touch(crate::input::Touch { time, stream: key, epoch, end: End::Reader, process, offset, moved: 1, unseen: offset % 7 == 0 }),
+                3 => Input::Touch(crate::input::Touch { time, stream: key, epoch, end: End::Reader, process, offset, moved: 1, unseen: offset % 7 == 0, since_birth: false }),
                 4 => Input::Exit(process, time),
                 _ => Input::Fork(process, ProcessId { pid: pid + 1, start_time: 5 }, time),
             };

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::event::{MessageDirection, SessionState, Transport};
-use crate::input::{End, StreamKey, Touch, Verdict};
+use crate::input::{End, LossReasons, StreamKey, Touch, Verdict};
 use crate::testing::Input;
 
 fn assert_whole(recorder: &Recorder, pair: &Pair, messages: usize) {
@@ -184,7 +184,8 @@ fn who_holds_a_stream_since_before_the_sensor_is_its_peer() {
     let (to, from) = (pair.to, pair.from);
     // Told with epoch 0 before the kernel counted; the reads under way are never told.
     for (line, end, process) in [(to, End::Reader, pair.server), (from, End::Reader, pair.client)] {
-        let touch = Touch { time: world.now, stream: line.key, epoch: 0, end, process, offset: 0, moved: 0, unseen: false };
+        let touch =
+            Touch { time: world.now, stream: line.key, epoch: 0, end, process, offset: 0, moved: 0, unseen: false, since_birth: false };
         world.inputs.push(Input::Touch(touch));
     }
     world.write(&mut pair.to, pair.client, format!("{}\n", call(9, "x")).as_bytes());
@@ -195,6 +196,30 @@ fn who_holds_a_stream_since_before_the_sensor_is_its_peer() {
     let recorder = run.end(&mut world).0;
     assert_whole(&recorder, &pair, 2);
     assert_eq!(by_session(&recorder).len(), 1);
+}
+
+#[test]
+fn bytes_that_neither_end_shows_are_a_gap_of_their_session() {
+    let mut world = World::default();
+    let mut pair = Pair::on_pipes(&mut world);
+    pair.handshake(&mut world);
+    let (moved, to) = (500, pair.to);
+    let end = End::Reader;
+    let touch = Touch {
+        time: world.now,
+        stream: to.key,
+        epoch: to.epoch,
+        end,
+        process: pair.server,
+        offset: to.read,
+        moved,
+        unseen: true,
+        since_birth: false,
+    };
+    world.inputs.push(Input::Touch(touch));
+    let recorder = outcome(world);
+    let gaps: Vec<_> = recorder.gaps().map(|(event, gap)| (event.client, gap.bytes, gap.reasons)).collect();
+    assert_eq!(gaps, [(Some(pair.client), Some(moved), LossReasons::NO_BUFFER)]);
 }
 
 #[test]

@@ -1,0 +1,211 @@
+//! The program itself: killed, told to stop, misconfigured, printing.
+
+use std::io::Read as _;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Instant;
+
+use mcp_sensor_proto::v1::collector_service_client::CollectorServiceClient;
+use mcp_sensor_proto::v1::event::Body;
+use mcp_sensor_proto::v1::{Event, Peer, QueryRequest, ToolCall};
+use tonic::transport::Channel;
+
+use crate::support::*;
+
+fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-collector"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("MCP_COLLECTOR_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// A collector in a process of its own.
+struct Process {
+    child: Child,
+}
+
+impl Process {
+    fn start(directory: &Path) -> Self {
+        let mut command = program();
+        command.arg("serve").arg("--directory").arg(directory.join("store")).arg("--listen");
+        command.arg(format!("unix:{}", directory.join("socket").display()));
+        let child = command.stderr(Stdio::null()).spawn().unwrap();
+        Self { child }
+    }
+
+    async fn channel(&self, directory: &Path) -> Channel {
+        soon(async {
+            while tokio::net::UnixStream::connect(directory.join("socket")).await.is_err() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        unix(&directory.join("socket")).await
+    }
+
+    fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    fn stop(mut self) -> Option<i32> {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), rustix::process::Signal::TERM).unwrap();
+        let until = Instant::now() + DEADLINE;
+        while Instant::now() < until {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            std::thread::yield_now();
+        }
+        self.kill();
+        panic!("it does not stop");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_kill_in_the_middle_every_acknowledged_event_is_there_once() {
+    const TOTAL: u64 = 60_000;
+    let directory = tempfile::tempdir().unwrap();
+    let (mut acknowledged, mut highest) = (0, 0);
+    for round in 0..4_u64 {
+        let mut process = Process::start(directory.path());
+        let channel = process.channel(directory.path()).await;
+        let sensor = Sensor::connect(channel.clone(), 1).await.unwrap();
+        assert!(sensor.welcome.acknowledged >= acknowledged, "what was acknowledged is stored");
+        let from = sensor.welcome.acknowledged + 1;
+        let Sensor { requests, mut answers, .. } = sensor;
+        let sending = tokio::spawn(async move {
+            for first in (from..=TOTAL).step_by(200) {
+                if requests.send(batch(&events(1, first..(first + 200).min(TOTAL + 1)))).await.is_err() {
+                    return;
+                }
+            }
+            // Until the last acknowledgement has come.
+            std::future::pending::<()>().await;
+        });
+        let goal = if round == 3 { TOTAL } else { (round + 1) * 10_000 };
+        while acknowledged < goal {
+            let answer = soon(answers.message()).await.unwrap().unwrap();
+            if let Some(mcp_sensor_proto::v1::connect_response::Frame::Ack(ack)) = answer.frame {
+                acknowledged = ack.sequence;
+            }
+        }
+        if round == 3 {
+            let mut reader = CollectorServiceClient::new(channel).max_decoding_message_size(64 << 20);
+            let stored = query_all(&mut reader, QueryRequest { page_size: 1_000, ..QueryRequest::default() }).await;
+            assert_eq!(sequences(&stored), (1..=TOTAL).collect::<Vec<_>>());
+            assert!(stored.is_sorted_by(|a, b| a.cursor < b.cursor));
+            assert!(stored[0].cursor > 0 && highest < stored[stored.len() - 1].cursor);
+            sending.abort();
+            drop(reader);
+            drop(answers);
+            assert_eq!(process.stop(), Some(0));
+        } else {
+            process.kill();
+            sending.abort();
+            highest += 1;
+        }
+    }
+}
+
+fn run(arguments: &[&str], directory: &Path) -> Output {
+    let address = format!("unix:{}", directory.join("socket").display());
+    program().args(arguments).env("MCP_COLLECTOR_ADDRESS", address).output().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_text_never_reaches_the_terminal_raw() {
+    const HOSTILE: &str = "x\u{1b}[2J\u{1b}]0;owned\u{7}\u{9b}31m\u{202e}\r\ny\u{2028}";
+    let directory = tempfile::tempdir().unwrap();
+    let running = start_in(directory, |_| {}).await;
+    let mut sensor = running.sensor(1).await;
+    let peer = Peer { pid: 1, exe: HOSTILE.to_owned(), name: HOSTILE.to_owned(), address: HOSTILE.to_owned(), ..Peer::default() };
+    let call = ToolCall { state: 2, tool: HOSTILE.to_owned(), arguments: HOSTILE.to_owned(), ..ToolCall::default() };
+    let mut session = event(1, 1).session.unwrap();
+    session.id = HOSTILE.to_owned();
+    let hostile = Event {
+        client: Some(peer.clone()),
+        server: Some(peer),
+        session: Some(session),
+        body: Some(Body::ToolCall(call)),
+        ..event(1, 1)
+    };
+    sensor.send(&[hostile]).await;
+    sensor.acked(1).await;
+    let path = running.directory.path().to_owned();
+    for command in [&["events"][..], &["sessions"], &["sessions", "x"], &["sensors"]] {
+        for json in [false, true] {
+            let mut arguments = command.to_vec();
+            if json {
+                arguments.push("--json");
+            }
+            let (arguments, path): (Vec<String>, _) = (arguments.into_iter().map(str::to_owned).collect(), path.clone());
+            let shown = arguments.join(" ");
+            let output = tokio::task::spawn_blocking(move || run(&arguments.iter().map(String::as_str).collect::<Vec<_>>(), &path)).await.unwrap();
+            assert_eq!(output.status.code(), Some(0), "{shown}: {}", String::from_utf8_lossy(&output.stderr));
+            let text = String::from_utf8(output.stdout).unwrap();
+            let obeyed = |character: char| (character.is_control() && character != '\n') || matches!(character, '\u{2028}' | '\u{202e}');
+            assert!(!text.contains(obeyed), "{shown}: {text:?}");
+            assert!(!text.is_empty());
+            if json {
+                assert!(text.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{shown}");
+            }
+        }
+    }
+}
+
+#[test]
+fn exit_codes_are_as_documented() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("c.toml");
+    std::fs::write(&config, "[store]\nmax_age = \"soon\"\n").unwrap();
+    let config = config.to_str().unwrap();
+    let cases: [(&[&str], i32, &str); 8] = [
+        (&["serve", "--config", config], 2, "c.toml:2:11: `soon` is no time span"),
+        (&["serve", "--listen", "0.0.0.0:1"], 2, "needs encryption"),
+        (&["serve", "--listen", "nowhere"], 2, "is no address"),
+        (&["tail", "--since", "soon"], 2, "is no time"),
+        (&["tail", "--address", "192.0.2.1:1"], 2, "needs encryption"),
+        (&["tail"], 4, "cannot reach the collector"),
+        (&["config"], 0, ""),
+        (&["completions", "bash"], 0, ""),
+    ];
+    for (arguments, code, said) in cases {
+        let output = run(arguments, directory.path());
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(said), "{arguments:?}: {stderr}");
+    }
+    for command in ["serve", "tail", "events", "sessions", "sensors", "config", "completions"] {
+        let output = run(&[command, "--help"], directory.path());
+        let help = String::from_utf8_lossy(&output.stdout);
+        assert!(help.contains("Example"), "{command}: {help}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tail_prints_each_event_as_it_comes() {
+    let running = start().await;
+    let address = format!("unix:{}", running.directory.path().join("socket").display());
+    let mut sensor = running.sensor(1).await;
+    sensor.send(&events(1, 1..=3)).await;
+    sensor.acked(3).await;
+    let mut child = program().args(["tail", "--json", "--since", "2020-01-01T00:00:00Z", "--address", &address]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    let reading = tokio::task::spawn_blocking(move || {
+        let mut text = Vec::new();
+        let mut byte = [0];
+        while text.iter().filter(|byte| **byte == b'\n').count() < 5 && stdout.read(&mut byte).unwrap() == 1 {
+            text.push(byte[0]);
+        }
+        text
+    });
+    sensor.send(&events(1, 4..=5)).await;
+    let text = String::from_utf8(soon(reading).await.unwrap()).unwrap();
+    let found: Vec<String> =
+        text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["sequence"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(found, ["1", "2", "3", "4", "5"]);
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
