@@ -3,7 +3,13 @@
 //! `cargo run --release -p collector --example ingest_speed -- [STORED_MILLIONS] [SUBSCRIBERS...]`: fills a store to so many
 //! million events (1 unless said otherwise), and measures on the way and at the end.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a measurement that cannot be made fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a measurement that cannot be made fails"
+)]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -53,6 +59,8 @@ fn event(run: u64, sequence: u64) -> Event {
         exe: exe.to_owned(),
         command_line: vec![exe.to_owned(), script],
         working_directory: format!("/home/user/project-{}", pid % 17),
+        exe_sha256: format!("{:016x}{:016x}{:016x}{:016x}", mix(pid % 5), mix(pid % 5 + 9), mix(pid % 5 + 99), mix(pid % 5 + 999)),
+        cgroup: "/user.slice/user-1000.slice/user@1000.service/app.slice".to_owned(),
         uid: Some(1000),
         user: "user".to_owned(),
         ancestors: vec![Ancestor { pid: 1_000, exe: "/usr/bin/bash".to_owned(), ..Ancestor::default() }],
@@ -68,10 +76,11 @@ fn event(run: u64, sequence: u64) -> Event {
             size_bytes: 300,
             sha256: format!("{:016x}{:016x}{:016x}{:016x}", random, mix(random), mix(random + 1), mix(random + 2)),
             body: format!(
-                "{{\"jsonrpc\":\"2.0\",\"id\":{sequence},\"method\":\"tools/call\",\"params\":{{\"name\":\"tool_{}\",\"arguments\":{{\"query\":\"{:x} {:x}\"}}}}}}",
+                "{{\"jsonrpc\":\"2.0\",\"id\":{sequence},\"method\":\"tools/call\",\"params\":{{\"name\":\"tool_{}\",\"arguments\":{{\"query\":\"{:x} {:x}\",\"path\":\"/home/user/project/src/{:x}.rs\",\"maxResults\":50,\"caseSensitive\":false}}}}}}",
                 random % 60,
                 mix(random + 3),
-                mix(random + 4)
+                mix(random + 4),
+                mix(random + 9)
             ),
             ..Message::default()
         })
@@ -81,7 +90,14 @@ fn event(run: u64, sequence: u64) -> Event {
             request_id: sequence.to_string(),
             tool: format!("tool_{}", random % 60),
             arguments: format!("{{\"path\":\"/home/user/{:x}/{:x}.rs\",\"limit\":100}}", mix(random + 5), mix(random + 6)),
-            result: format!("{{\"content\":[{{\"type\":\"text\",\"text\":\"{:x} {:x} and some words that do not change\"}}]}}", mix(random + 7), mix(random + 8)),
+            result: format!(
+                "{{\"content\":[{{\"type\":\"text\",\"text\":\"{:x} {:x} and some words that do not change\"}}],\"structuredContent\":{{\"rows\":{},\"digest\":\"{:x}{:x}\",\"next\":null,\"status\":\"complete\"}}}}",
+                mix(random + 7),
+                mix(random + 8),
+                random % 977,
+                mix(random + 9),
+                mix(random + 10)
+            ),
             duration_ms: Some((random % 1000) as f64 / 10.0),
             request_bytes: 300,
             response_bytes: 400,
@@ -93,7 +109,13 @@ fn event(run: u64, sequence: u64) -> Event {
         time: Some(timestamp(at)),
         node: "bench-host-1".to_owned(),
         sequence,
-        session: Some(Session { id: format!("{:016x}", mix(session)), transport: 1, framing: 1, protocol_version: "2025-11-25".to_owned(), ..Session::default() }),
+        session: Some(Session {
+            id: format!("{:016x}", mix(session)),
+            transport: 1,
+            framing: 1,
+            protocol_version: "2025-11-25".to_owned(),
+            ..Session::default()
+        }),
         client: Some(peer(2_000 + session / 4, "/usr/bin/claude", "--resume".to_owned())),
         server: Some(peer(4_000 + session, "/usr/bin/node", format!("/opt/servers/server-{}/dist/index.js", session % 40))),
         severity: 1 + (random >> 24) as i32 % 3,
@@ -115,6 +137,7 @@ fn settings(directory: &std::path::Path) -> Settings {
     let mut settings = Settings { listen: vec![Address::Unix(directory.join("socket"))], ..Settings::default() };
     settings.store.directory = directory.join("store");
     settings.store.max_bytes = None;
+    settings.store.max_age = None;
     settings.limits.window_bytes = 16 << 20;
     settings
 }
@@ -171,7 +194,8 @@ async fn store(millions: u64) {
         let (mut after, mut found, mut pages, mut slowest) = (0, 0, 0, Duration::ZERO);
         let began = Instant::now();
         while found < 100_000 {
-            let request = PageRequest { filter: Arc::clone(&filter), from: None, to: None, after, before: u64::MAX, limit: 1_000, descending: false };
+            let request =
+                PageRequest { filter: Arc::clone(&filter), from: None, to: None, after, before: u64::MAX, limit: 1_000, descending: false };
             let one = Instant::now();
             let page = reader.page(request).await.unwrap();
             slowest = slowest.max(one.elapsed());

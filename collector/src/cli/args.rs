@@ -8,9 +8,7 @@ use mcp_sensor_proto::v1::{self, event::Severity, filter::Kind};
 use present::style::ColorChoice;
 
 use super::time::Moment;
-use crate::config::file::{
-    BatchBytes, BufferBytes, Count, EventBytes, Layer, LimitsLayer, LogLayer, Patience, StoreLayer, TlsLayer,
-};
+use crate::config::file::{BatchBytes, BufferBytes, Count, EventBytes, Layer, LimitsLayer, LogLayer, Patience, StoreLayer, TlsLayer};
 use crate::config::values::OrNone;
 use crate::config::{Address, ByteSize, LogFormat, LogLevel, Span, Sync};
 

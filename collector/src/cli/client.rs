@@ -88,7 +88,9 @@ pub(super) async fn connect(connection: &Connection) -> Result<Client, Failure> 
             if let Some(ca) = ca {
                 tls = tls.ca_certificate(Certificate::from_pem(read(ca)?));
             } else {
-                return Err(Failure::new(Exit::Usage, "encryption needs to know who signs the collector's certificate").mend("give --ca FILE"));
+                return Err(
+                    Failure::new(Exit::Usage, "encryption needs to know who signs the collector's certificate").mend("give --ca FILE")
+                );
             }
             if let (Some(certificate), Some(key)) = (client_certificate, client_key) {
                 tls = tls.identity(Identity::from_pem(read(certificate)?, read(key)?));

@@ -3,10 +3,10 @@
 use std::io;
 use std::time::Duration;
 
+use mcp_sensor_proto::json;
 use mcp_sensor_proto::v1::subscribe_request::Start;
 use mcp_sensor_proto::v1::subscribe_response::Item;
 use mcp_sensor_proto::v1::{Event, Filter, Missed, QueryRequest, SubscribeRequest, SubscribeResponse};
-use mcp_sensor_proto::json;
 use present::output::Output;
 use present::style::Styles;
 use present::table::{Options, Size, Table};

@@ -4,8 +4,8 @@ use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
 use mcp_sensor_proto::v1::{
-    CollectorStatus, GetSessionRequest, ListSensorsRequest, ListSensorsResponse, ListSessionsRequest, Peer, SensorStatus,
-    SessionSummary, ToolSummary, sensor::State,
+    CollectorStatus, GetSessionRequest, ListSensorsRequest, ListSensorsResponse, ListSessionsRequest, Peer, SensorStatus, SessionSummary,
+    ToolSummary, sensor::State,
 };
 use present::names;
 use present::style::{Line, Style, Styles};
@@ -196,19 +196,22 @@ fn collector_shown(collector: &CollectorStatus, styles: Styles, shown: &mut Stri
     let mut line = Line::own(Style::DIM, "\ncollector ");
     line.push_raw(Style::DIM, version);
     let since = |time: &Option<prost_types::Timestamp>| {
-        time.as_ref().and_then(nanoseconds).map_or_else(String::new, |time| {
-            units::duration(u64::try_from(now().saturating_sub(time)).unwrap_or(0))
-        })
+        time.as_ref()
+            .and_then(nanoseconds)
+            .map_or_else(String::new, |time| units::duration(u64::try_from(now().saturating_sub(time)).unwrap_or(0)))
     };
-    line.push_own(Style::DIM, &format!(
-        ": up {}, {} in {}, the oldest {} ago, {}, {} came again",
-        since(started),
-        units::count(*events, "event"),
-        units::bytes(*store_bytes),
-        since(oldest_event),
-        units::count(u64::from(*subscribers), "subscriber"),
-        units::grouped(*duplicates),
-    ));
+    line.push_own(
+        Style::DIM,
+        &format!(
+            ": up {}, {} in {}, the oldest {} ago, {}, {} came again",
+            since(started),
+            units::count(*events, "event"),
+            units::bytes(*store_bytes),
+            since(oldest_event),
+            units::count(u64::from(*subscribers), "subscriber"),
+            units::grouped(*duplicates),
+        ),
+    );
     line.print(styles, shown);
     shown.push('\n');
     let mut refused: Vec<_> = refused.iter().collect();

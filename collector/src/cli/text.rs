@@ -31,7 +31,8 @@ impl Grid {
     pub(super) fn render(self, columns: usize, styles: Styles) -> String {
         let count = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let width = |column| self.rows.iter().filter_map(|row| row.get(column)).map(Line::width).max().unwrap_or(0);
-        let widths: Vec<usize> = (0..count).map(|column| if column + 1 == count { width(column) } else { width(column).min(WIDEST) }).collect();
+        let widths: Vec<usize> =
+            (0..count).map(|column| if column + 1 == count { width(column) } else { width(column).min(WIDEST) }).collect();
         let mut shown = String::new();
         for row in self.rows {
             let mut line = Line::default();

@@ -328,8 +328,11 @@ mod tests {
         // The same with every setting written out, but for files, which have no default.
         let is_setting = |line: &str| line.starts_with('#') && !line.starts_with("# ") && line.len() > 1;
         let is_file = |line: &str| line.contains("/etc/");
-        let written: String =
-            text.lines().filter(|line| !is_file(line)).map(|line| format!("{}\n", if is_setting(line) { &line[1..] } else { line })).collect();
+        let written: String = text
+            .lines()
+            .filter(|line| !is_file(line))
+            .map(|line| format!("{}\n", if is_setting(line) { &line[1..] } else { line }))
+            .collect();
         let layer = Layer::parse(&written, Path::new("x")).unwrap();
         assert!(layer.limits.hello_timeout.is_some() && layer.listen.is_some() && layer.log.level.is_some());
         layer.apply(&mut settings);

@@ -129,8 +129,8 @@ impl Filter {
         let Some(v1::Filter { nodes, servers, clients, tools, kinds, min_severity, sessions, methods }) = filter else {
             return Ok(Self::default());
         };
-        let severity = Severity::try_from(*min_severity)
-            .map_err(|_| FilterError::Unknown { field: "min_severity", value: *min_severity })?;
+        let severity =
+            Severity::try_from(*min_severity).map_err(|_| FilterError::Unknown { field: "min_severity", value: *min_severity })?;
         let mut wanted = Vec::new();
         for &kind in kinds.iter().take(MAX_VALUES) {
             let kind = Kind::try_from(kind).map_err(|_| FilterError::Unknown { field: "kinds", value: kind })?;
@@ -269,6 +269,9 @@ mod tests {
     fn what_cannot_be_obeyed_is_an_error() {
         let error = |filter: v1::Filter| Filter::new(Some(&filter)).unwrap_err().to_string();
         assert_eq!(error(v1::Filter { kinds: vec![99], ..v1::Filter::default() }), "filter.kinds: 99 is not known to this collector");
-        assert_eq!(error(v1::Filter { tools: vec![String::new()], ..v1::Filter::default() }), "filter.tools: an empty value matches nothing");
+        assert_eq!(
+            error(v1::Filter { tools: vec![String::new()], ..v1::Filter::default() }),
+            "filter.tools: an empty value matches nothing"
+        );
     }
 }

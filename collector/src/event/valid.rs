@@ -176,7 +176,8 @@ mod tests {
     use super::*;
 
     fn sample() -> Event {
-        let peer = Peer { pid: 7, exe: "/usr/bin/node".to_owned(), command_line: vec!["node".to_owned(), "é".to_owned()], ..Peer::default() };
+        let peer =
+            Peer { pid: 7, exe: "/usr/bin/node".to_owned(), command_line: vec!["node".to_owned(), "é".to_owned()], ..Peer::default() };
         let call = ToolCall { tool: "search".to_owned(), duration_ms: Some(1.5), marks: vec![1, 2, 300], ..ToolCall::default() };
         Event {
             id: "0".repeat(32),

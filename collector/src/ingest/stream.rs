@@ -90,12 +90,7 @@ impl Ingest {
         receiver
     }
 
-    async fn serve(
-        &self,
-        inbound: &mut Streaming<RawConnectRequest>,
-        address: &str,
-        answers: &mpsc::Sender<Answer>,
-    ) -> Result<(), Status> {
+    async fn serve(&self, inbound: &mut Streaming<RawConnectRequest>, address: &str, answers: &mpsc::Sender<Answer>) -> Result<(), Status> {
         let Some(_counted) = Counted::new(&self.connected, self.limits.sensors) else {
             return Err(self.refuse(Reason::TooManySensors, format!("{} sensors are connected already", self.limits.sensors)));
         };
@@ -161,8 +156,7 @@ impl Ingest {
         self.queue.push(Work::Hello(RunInfo { id, node, version, started, address: address.to_owned() }));
         let Limits { window_bytes, event_bytes, batch_bytes, .. } = self.limits;
         let acknowledged = *run.stored.borrow();
-        let welcome =
-            Welcome { acknowledged, window_bytes, max_event_bytes: event_bytes, max_batch_bytes: batch_bytes };
+        let welcome = Welcome { acknowledged, window_bytes, max_event_bytes: event_bytes, max_batch_bytes: batch_bytes };
         let _ = answers.send(Ok(ConnectResponse { frame: Some(Frame::Welcome(welcome)) })).await;
         Ok(run)
     }

@@ -111,7 +111,7 @@ impl Subscription {
                 self.place = cursor;
                 return Ok(Item::Event(event, cursor));
             }
-            if let Some(item) = self.from_chunk() {
+            if let Some(item) = self.next_of_chunk() {
                 return Ok(item);
             }
             if self.stop.is_cancelled() {
@@ -143,7 +143,7 @@ impl Subscription {
         }
     }
 
-    fn from_chunk(&mut self) -> Option<Item> {
+    fn next_of_chunk(&mut self) -> Option<Item> {
         let (chunk, position) = self.chunk.as_mut()?;
         while let Some(entry) = chunk.entries.get(*position) {
             *position += 1;

@@ -25,9 +25,9 @@ use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 
 use super::refusals::{Reason, Refusals};
+use crate::event::Filter;
 use crate::event::keys::nanoseconds;
 use crate::event::wire::{Item, ItemCodec, RawQueryResponse, RawStoredEvent};
-use crate::event::Filter;
 use crate::ingest::stream::Ingest;
 use crate::live::subscription::Counted;
 use crate::live::{Log, Start, Subscription};

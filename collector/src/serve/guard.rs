@@ -117,7 +117,12 @@ impl Credentials {
         })
     }
 
-    fn check(&self, role: Role, token: Option<&[u8]>, certificates: Option<&[CertificateDer<'static>]>) -> Result<(), (Reason, &'static str)> {
+    fn check(
+        &self,
+        role: Role,
+        token: Option<&[u8]>,
+        certificates: Option<&[CertificateDer<'static>]>,
+    ) -> Result<(), (Reason, &'static str)> {
         let (asked, other) = match role {
             Role::Sensor => (&self.sensor, &self.reader),
             Role::Reader => (&self.reader, &self.sensor),
@@ -126,15 +131,21 @@ impl Credentials {
             return Ok(());
         }
         if !other.is_open() && other.accepts(token, certificates) {
-            return Err((Reason::WrongRole, match role {
-                Role::Sensor => "these are credentials of a reader, not of a sensor",
-                Role::Reader => "these are credentials of a sensor, not of a reader",
-            }));
+            return Err((
+                Reason::WrongRole,
+                match role {
+                    Role::Sensor => "these are credentials of a reader, not of a sensor",
+                    Role::Reader => "these are credentials of a sensor, not of a reader",
+                },
+            ));
         }
-        Err((Reason::Unauthenticated, match (token, certificates) {
-            (None, None) => "credentials are needed: a token (`authorization: Bearer ...`) or a client certificate",
-            _ => "the credentials are not known",
-        }))
+        Err((
+            Reason::Unauthenticated,
+            match (token, certificates) {
+                (None, None) => "credentials are needed: a token (`authorization: Bearer ...`) or a client certificate",
+                _ => "the credentials are not known",
+            },
+        ))
     }
 }
 

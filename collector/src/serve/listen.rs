@@ -254,11 +254,7 @@ impl AsyncWrite for Connection {
         }
     }
 
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(mut self: Pin<&mut Self>, context: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
         match &mut self.stream {
             Either::Tcp(stream) => Pin::new(stream).poll_write_vectored(context, slices),
             Either::Unix(stream) => Pin::new(stream).poll_write_vectored(context, slices),

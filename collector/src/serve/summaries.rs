@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
 use mcp_sensor_proto::v1::{
-    CollectorStatus, GetSessionRequest, GetSessionResponse, ListSensorsResponse, ListSessionsRequest, ListSessionsResponse, Peer,
-    Sensor, SensorStatus, Session, SessionSummary, ToolSummary,
+    CollectorStatus, GetSessionRequest, GetSessionResponse, ListSensorsResponse, ListSessionsRequest, ListSessionsResponse, Peer, Sensor,
+    SensorStatus, Session, SessionSummary, ToolSummary,
 };
 use prost::Message;
 use tonic::Status;
@@ -51,12 +51,8 @@ impl Collector {
             (Some(row), None) => row,
         };
         let tools = self.store.tools(row.id).await.map_err(|error| unreadable(&error))?;
-        let tools = tools.into_iter().map(|row| ToolSummary {
-            tool: row.tool,
-            calls: row.calls,
-            failed: row.failed,
-            max_duration_ms: row.max_ms,
-        });
+        let tools =
+            tools.into_iter().map(|row| ToolSummary { tool: row.tool, calls: row.calls, failed: row.failed, max_duration_ms: row.max_ms });
         Ok(GetSessionResponse { tools: tools.collect(), summary: Some(summary(row)) })
     }
 

@@ -146,7 +146,9 @@ async fn a_stream_that_does_not_begin_with_hello_is_refused() {
     assert_eq!(end(&mut answers).await.code(), Code::DeadlineExceeded);
     drop(requests);
     assert_eq!(running.refused("no Hello in time").await, 1);
-    for first in [Frame::Pulse(Pulse::default()), Frame::Hello(Hello { run_id: "x".to_owned(), ..hello(1) }), Frame::Hello(Hello::default())] {
+    for first in
+        [Frame::Pulse(Pulse::default()), Frame::Hello(Hello { run_id: "x".to_owned(), ..hello(1) }), Frame::Hello(Hello::default())]
+    {
         let (requests, mut answers) = open(running.channel.clone()).await;
         requests.send(frame(first)).await.unwrap();
         assert_eq!(end(&mut answers).await.code(), Code::InvalidArgument);

@@ -124,13 +124,8 @@ async fn hostile_text_never_reaches_the_terminal_raw() {
     let call = ToolCall { state: 2, tool: HOSTILE.to_owned(), arguments: HOSTILE.to_owned(), ..ToolCall::default() };
     let mut session = event(1, 1).session.unwrap();
     session.id = HOSTILE.to_owned();
-    let hostile = Event {
-        client: Some(peer.clone()),
-        server: Some(peer),
-        session: Some(session),
-        body: Some(Body::ToolCall(call)),
-        ..event(1, 1)
-    };
+    let hostile =
+        Event { client: Some(peer.clone()), server: Some(peer), session: Some(session), body: Some(Body::ToolCall(call)), ..event(1, 1) };
     sensor.send(&[hostile]).await;
     sensor.acked(1).await;
     let path = running.directory.path().to_owned();
@@ -142,7 +137,8 @@ async fn hostile_text_never_reaches_the_terminal_raw() {
             }
             let (arguments, path): (Vec<String>, _) = (arguments.into_iter().map(str::to_owned).collect(), path.clone());
             let shown = arguments.join(" ");
-            let output = tokio::task::spawn_blocking(move || run(&arguments.iter().map(String::as_str).collect::<Vec<_>>(), &path)).await.unwrap();
+            let output =
+                tokio::task::spawn_blocking(move || run(&arguments.iter().map(String::as_str).collect::<Vec<_>>(), &path)).await.unwrap();
             assert_eq!(output.status.code(), Some(0), "{shown}: {}", String::from_utf8_lossy(&output.stderr));
             let text = String::from_utf8(output.stdout).unwrap();
             let obeyed = |character: char| (character.is_control() && character != '\n') || matches!(character, '\u{2028}' | '\u{202e}');
@@ -191,7 +187,11 @@ async fn tail_prints_each_event_as_it_comes() {
     let mut sensor = running.sensor(1).await;
     sensor.send(&events(1, 1..=3)).await;
     sensor.acked(3).await;
-    let mut child = program().args(["tail", "--json", "--since", "2020-01-01T00:00:00Z", "--address", &address]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = program()
+        .args(["tail", "--json", "--since", "2020-01-01T00:00:00Z", "--address", &address])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut stdout = child.stdout.take().unwrap();
     let reading = tokio::task::spawn_blocking(move || {
         let mut text = Vec::new();
@@ -203,8 +203,10 @@ async fn tail_prints_each_event_as_it_comes() {
     });
     sensor.send(&events(1, 4..=5)).await;
     let text = String::from_utf8(soon(reading).await.unwrap()).unwrap();
-    let found: Vec<String> =
-        text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["sequence"].as_str().unwrap().to_owned()).collect();
+    let found: Vec<String> = text
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["sequence"].as_str().unwrap().to_owned())
+        .collect();
     assert_eq!(found, ["1", "2", "3", "4", "5"]);
     child.kill().unwrap();
     child.wait().unwrap();

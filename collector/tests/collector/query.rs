@@ -21,8 +21,11 @@ fn any_event() -> impl Strategy<Value = Event> {
     };
     let body = prop_oneof![
         (name(), 0..5_i32).prop_map(|(tool, state)| Some(Body::ToolCall(ToolCall { tool, state, ..ToolCall::default() }))),
-        (name(), prop_oneof![Just("tools/call".to_owned()), name()])
-            .prop_map(|(target, method)| Some(Body::Message(Message { target, method, ..Message::default() }))),
+        (name(), prop_oneof![Just("tools/call".to_owned()), name()]).prop_map(|(target, method)| Some(Body::Message(Message {
+            target,
+            method,
+            ..Message::default()
+        }))),
         (0..4_i32).prop_map(|state| Some(Body::SessionChange(SessionChange { state, ..SessionChange::default() }))),
         Just(Some(Body::Gap(Gap { bytes: Some(1), ..Gap::default() }))),
         Just(None),
@@ -42,7 +45,16 @@ fn any_event() -> impl Strategy<Value = Event> {
 fn any_filter() -> impl Strategy<Value = Filter> {
     let globs = || proptest::collection::vec("[abAB*?/]{1,3}", 0..2);
     let nodes = proptest::collection::vec(prop_oneof![Just("host".to_owned()), Just("other".to_owned())], 0..2);
-    (nodes, globs(), globs(), globs(), proptest::collection::vec(0..6_i32, 0..2), 0..7_i32, proptest::collection::vec("[0-3]{1,2}", 0..2), globs())
+    (
+        nodes,
+        globs(),
+        globs(),
+        globs(),
+        proptest::collection::vec(0..6_i32, 0..2),
+        0..7_i32,
+        proptest::collection::vec("[0-3]{1,2}", 0..2),
+        globs(),
+    )
         .prop_map(|(nodes, servers, clients, tools, kinds, min_severity, sessions, methods)| Filter {
             nodes,
             servers,
@@ -77,11 +89,8 @@ async fn what_a_query_finds_is_what_filtering_by_hand_finds() {
         let filter = any_filter().new_tree(&mut runner).unwrap().current();
         let (low, high) = (1..500_u64, 1..500_u64).new_tree(&mut runner).unwrap().current();
         let compiled = Compiled::new(Some(&filter)).unwrap();
-        let mut expected: Vec<u64> = keys
-            .iter()
-            .filter(|keys| compiled.matches(keys) && (low..high).contains(&keys.sequence))
-            .map(|keys| keys.sequence)
-            .collect();
+        let mut expected: Vec<u64> =
+            keys.iter().filter(|keys| compiled.matches(keys) && (low..high).contains(&keys.sequence)).map(|keys| keys.sequence).collect();
         for descending in [false, true] {
             let request = QueryRequest {
                 filter: Some(filter.clone()),

@@ -189,7 +189,11 @@ async fn events_of_any_version_pass_as_they_came() {
     // A body of a later version: field 14.
     let mut bytes = Event { body: None, ..event(1, 1) }.encode_to_vec();
     bytes.extend_from_slice(&[0x72, 2, 0x08, 1]);
-    sensor.requests.send(frame(mcp_sensor_proto::v1::connect_request::Frame::Batch(mcp_sensor_proto::v1::Batch { events: vec![bytes] }))).await.unwrap();
+    sensor
+        .requests
+        .send(frame(mcp_sensor_proto::v1::connect_request::Frame::Batch(mcp_sensor_proto::v1::Batch { events: vec![bytes] })))
+        .await
+        .unwrap();
     let (events, _) = subscriber.events(1).await;
     assert_eq!(events[0].1.body, None);
 }

@@ -1192,7 +1192,8 @@ pub struct Filter {
     /// The event's node.
     #[prost(string, repeated, tag = "1")]
     pub nodes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// The server's name for itself, its executable's name or path, or its address. `*` and `?` allowed.
+    /// The server's name for itself, its executable's name or path, the name of the script it runs, or its address. `*` and `?`
+    /// allowed; capital letters do not matter.
     #[prost(string, repeated, tag = "2")]
     pub servers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// The same of the client. `*` and `?` allowed.
@@ -1290,7 +1291,8 @@ pub mod subscribe_request {
     /// Where to begin. Absent: now.
     #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Start {
-        /// With the stored events of this time and later.
+        /// With the stored events of this time and later. What comes then is sent by the same rule: an event of an earlier time,
+        /// from a sensor that was cut off, is not.
         #[prost(message, tag = "2")]
         From(::prost_types::Timestamp),
         /// After the event with this cursor; OUT_OF_RANGE where it was deleted by age meanwhile and `allow_gap` is not set.
@@ -1677,7 +1679,7 @@ pub mod collector_service_client {
                 .insert(GrpcMethod::new("mcp_sensor.v1.CollectorService", "Subscribe"));
             self.inner.server_streaming(req, path, codec).await
         }
-        /// Stored events, a page at a time, oldest first.
+        /// Stored events, a page at a time, in the order of their cursors.
         pub async fn query(
             &mut self,
             request: impl tonic::IntoRequest<super::QueryRequest>,
@@ -1805,7 +1807,7 @@ pub mod collector_service_server {
             &self,
             request: tonic::Request<super::SubscribeRequest>,
         ) -> std::result::Result<tonic::Response<Self::SubscribeStream>, tonic::Status>;
-        /// Stored events, a page at a time, oldest first.
+        /// Stored events, a page at a time, in the order of their cursors.
         async fn query(
             &self,
             request: tonic::Request<super::QueryRequest>,

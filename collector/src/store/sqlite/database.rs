@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use super::block::{self, Builder};
 use super::names::Names;
+use super::partition::{self, Partition, Sealed};
 use super::schema;
 use super::sums::{Ids, Sums, number};
 use crate::config::{StoreSettings, Sync};
@@ -26,31 +27,6 @@ const LEFT_OUT: i64 = 1 << 32;
 
 /// A database up to this size is checked whole after an unclean end; of a bigger one, what can have been written last.
 const CHECK_WHOLE: i64 = 512 * 1024 * 1024;
-
-/// The open partition.
-#[derive(Clone, Debug)]
-pub(super) struct Partition {
-    pub(super) number: i64,
-    first_cursor: i64,
-    last_cursor: i64,
-    min_time: i64,
-    max_time: i64,
-    min_id: [u8; 16],
-    max_id: [u8; 16],
-    events: i64,
-    bytes: i64,
-    first_received: i64,
-    last_received: i64,
-}
-
-/// The ids of a sealed partition lie between these.
-#[derive(Clone, Copy, Debug)]
-struct Sealed {
-    number: i64,
-    min_id: [u8; 16],
-    max_id: [u8; 16],
-    events: i64,
-}
 
 /// See the module.
 pub(super) struct Database {
@@ -93,7 +69,8 @@ impl Database {
         };
         schema::set_meta(&connection, "clean", 0).doing("marking the database as open")?;
         schema::set_meta(&connection, "highest", highest).doing("storing the cursor")?;
-        let compressor = block::compressor().map_err(|source| StoreError::File { doing: "preparing to compress", path: path.to_owned(), source })?;
+        let compressor =
+            block::compressor().map_err(|source| StoreError::File { doing: "preparing to compress", path: path.to_owned(), source })?;
         let mut database = Self {
             connection,
             path: path.to_owned(),
@@ -138,7 +115,7 @@ impl Database {
         let mut duplicates = 0;
         let has_events = works.iter().any(|work| matches!(work, Work::Chunk(chunk, _) if !chunk.entries.is_empty()));
         if has_events && self.partition.is_none() {
-            self.partition = Some(new_partition(&transaction).doing("making a partition")?);
+            self.partition = Some(partition::new(&transaction).doing("making a partition")?);
         }
         if has_events && let Some(partition) = &mut self.partition {
             let mut writing = Writing {
@@ -168,7 +145,7 @@ impl Database {
             if self.block.is_dirty() {
                 write_block(&transaction, writing.partition.number, &mut self.block, &mut self.compressor, &mut self.scratch)?;
             }
-            update_partition(&transaction, writing.partition).doing("writing the partition")?;
+            partition::update(&transaction, writing.partition).doing("writing the partition")?;
         }
         for work in works {
             match work {
@@ -191,8 +168,8 @@ impl Database {
     fn reload(&mut self) -> Result<(), StoreError> {
         self.names.forget();
         self.block.clear();
-        self.partition = read_partition(&self.connection).optional().doing("reading the partitions")?;
-        self.sealed = read_sealed(&self.connection).doing("reading the partitions")?;
+        self.partition = partition::read(&self.connection).optional().doing("reading the partitions")?;
+        self.sealed = partition::read_sealed(&self.connection).doing("reading the partitions")?;
         if let Some(partition) = &self.partition {
             let last = self
                 .connection
@@ -233,7 +210,8 @@ impl Database {
 
     /// Deletes sealed partitions that are too old, or the oldest while all together are too big.
     pub(super) fn delete_old(&mut self, now: i64) -> Result<(), StoreError> {
-        let oldest_allowed = self.settings.max_age.map_or(i64::MIN, |age| now.saturating_sub(i64::try_from(age.as_nanos()).unwrap_or(i64::MAX)));
+        let oldest_allowed =
+            self.settings.max_age.map_or(i64::MIN, |age| now.saturating_sub(i64::try_from(age.as_nanos()).unwrap_or(i64::MAX)));
         while let Some(oldest) = self.sealed.first().copied() {
             let received: i64 = self
                 .connection
@@ -261,8 +239,10 @@ impl Database {
             transaction.query_row("DELETE FROM partitions WHERE number = ?1 RETURNING last_cursor", [partition], |row| row.get(0))?;
         schema::drop_partition(&transaction, partition)?;
         schema::set_meta(&transaction, "deleted", last_cursor)?;
-        transaction.execute("DELETE FROM session_tools WHERE session IN (SELECT id FROM sessions WHERE last_cursor <= ?1)", [last_cursor])?;
-        transaction.execute("DELETE FROM session_methods WHERE session IN (SELECT id FROM sessions WHERE last_cursor <= ?1)", [last_cursor])?;
+        transaction
+            .execute("DELETE FROM session_tools WHERE session IN (SELECT id FROM sessions WHERE last_cursor <= ?1)", [last_cursor])?;
+        transaction
+            .execute("DELETE FROM session_methods WHERE session IN (SELECT id FROM sessions WHERE last_cursor <= ?1)", [last_cursor])?;
         transaction.execute("DELETE FROM sessions WHERE last_cursor <= ?1", [last_cursor])?;
         transaction.execute("DELETE FROM peers WHERE last_partition <= ?1", [partition])?;
         transaction.execute(
@@ -275,7 +255,8 @@ impl Database {
 
     /// Bytes of the database that hold something.
     fn used_bytes(&self) -> Result<i64, StoreError> {
-        let pragma = |name| self.connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0)).doing("measuring the database");
+        let pragma =
+            |name| self.connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0)).doing("measuring the database");
         Ok((pragma("page_count")? - pragma("freelist_count")?) * pragma("page_size")?)
     }
 
@@ -380,89 +361,6 @@ fn write_run(connection: &Connection, info: &RunInfo) -> rusqlite::Result<()> {
         .map(|_| ())
 }
 
-fn new_partition(connection: &Connection) -> rusqlite::Result<Partition> {
-    let number: i64 = connection.query_row("SELECT coalesce(max(number), 0) + 1 FROM partitions", [], |row| row.get(0))?;
-    let number = number.max(schema::meta(connection, "partition")?.unwrap_or(0) + 1);
-    schema::set_meta(connection, "partition", number)?;
-    schema::create_partition(connection, number)?;
-    let partition = Partition {
-        number,
-        first_cursor: 0,
-        last_cursor: 0,
-        min_time: i64::MAX,
-        max_time: i64::MIN,
-        min_id: [u8::MAX; 16],
-        max_id: [0; 16],
-        events: 0,
-        bytes: 0,
-        first_received: 0,
-        last_received: 0,
-    };
-    connection.execute("INSERT INTO partitions VALUES (?1, 0, 0, 0, 0, x'', x'', 0, 0, 0, 0, 0)", [number])?;
-    Ok(partition)
-}
-
-fn update_partition(connection: &Connection, partition: &Partition) -> rusqlite::Result<()> {
-    let Partition {
-        number,
-        first_cursor,
-        last_cursor,
-        min_time,
-        max_time,
-        min_id,
-        max_id,
-        events,
-        bytes,
-        first_received,
-        last_received,
-    } = partition;
-    connection
-        .prepare_cached("INSERT OR REPLACE INTO partitions VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 0)")?
-        .execute((
-            number,
-            first_cursor,
-            last_cursor,
-            min_time,
-            max_time,
-            &min_id[..],
-            &max_id[..],
-            events,
-            bytes,
-            first_received,
-            last_received,
-        ))
-        .map(|_| ())
-}
-
-fn read_partition(connection: &Connection) -> rusqlite::Result<Partition> {
-    connection.query_row(
-        "SELECT number, first_cursor, last_cursor, min_time, max_time, min_id, max_id, events, bytes, first_received, last_received
-         FROM partitions WHERE sealed = 0 ORDER BY number DESC LIMIT 1",
-        [],
-        |row| {
-            Ok(Partition {
-                number: row.get(0)?,
-                first_cursor: row.get(1)?,
-                last_cursor: row.get(2)?,
-                min_time: row.get(3)?,
-                max_time: row.get(4)?,
-                min_id: row.get(5)?,
-                max_id: row.get(6)?,
-                events: row.get(7)?,
-                bytes: row.get(8)?,
-                first_received: row.get(9)?,
-                last_received: row.get(10)?,
-            })
-        },
-    )
-}
-
-fn read_sealed(connection: &Connection) -> rusqlite::Result<Vec<Sealed>> {
-    let mut select = connection.prepare("SELECT number, min_id, max_id, events FROM partitions WHERE sealed = 1 ORDER BY number")?;
-    let rows = select.query_map([], |row| Ok(Sealed { number: row.get(0)?, min_id: row.get(1)?, max_id: row.get(2)?, events: row.get(3)? }))?;
-    rows.collect()
-}
-
 fn configure(connection: &Connection, sync: Sync) -> rusqlite::Result<()> {
     let synchronous = match sync {
         Sync::Full => "FULL",
@@ -478,9 +376,8 @@ fn configure(connection: &Connection, sync: Sync) -> rusqlite::Result<()> {
 /// Looks for damage.
 fn check(connection: &Connection) -> Result<(), StoreError> {
     let quick = |what: &str| -> Result<(), StoreError> {
-        let said: String = connection
-            .query_row(&format!("PRAGMA quick_check({what})"), [], |row| row.get(0))
-            .doing("checking the database")?;
+        let said: String =
+            connection.query_row(&format!("PRAGMA quick_check({what})"), [], |row| row.get(0)).doing("checking the database")?;
         if said == "ok" { Ok(()) } else { Err(StoreError::Damaged(said)) }
     };
     let pragma = |name| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0)).doing("measuring the database");

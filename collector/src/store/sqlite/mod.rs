@@ -11,6 +11,7 @@ mod block;
 mod database;
 mod names;
 mod page;
+mod partition;
 mod schema;
 mod summaries;
 mod sums;

@@ -85,14 +85,7 @@ impl Names {
     }
 
     /// The number of a session; 0 for none. It is made with an event of this time and cursor.
-    pub(super) fn session(
-        &mut self,
-        connection: &Connection,
-        name: &Arc<str>,
-        node: i64,
-        time: i64,
-        cursor: i64,
-    ) -> rusqlite::Result<i64> {
+    pub(super) fn session(&mut self, connection: &Connection, name: &Arc<str>, node: i64, time: i64, cursor: i64) -> rusqlite::Result<i64> {
         if name.is_empty() {
             return Ok(0);
         }

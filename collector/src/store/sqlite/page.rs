@@ -26,6 +26,9 @@ const MAX_TIME: Duration = Duration::from_millis(60);
 /// Numbers of one field above which an index does not help: the rows are walked instead.
 const MANY: usize = 16;
 
+/// Finds the numbers that a field of a filter asks for.
+type Find<'a> = dyn Fn(&Connection) -> rusqlite::Result<Vec<i64>> + 'a;
+
 /// A filter as SQL.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Conditions {
@@ -43,7 +46,7 @@ pub(super) fn conditions(connection: &Connection, filter: &Filter) -> Result<Opt
     if *min_severity > 0 {
         conditions.sql.push_str(&format!(" AND severity >= {min_severity}"));
     }
-    let wanted: [(&str, bool, &dyn Fn(&Connection) -> rusqlite::Result<Vec<i64>>); 6] = [
+    let wanted: [(&str, bool, &Find<'_>); 6] = [
         ("node", nodes.is_empty(), &|connection| strings(connection, |text| nodes.iter().any(|node| node == text))),
         ("session", sessions.is_empty(), &|connection| session_ids(connection, sessions)),
         ("tool", tools.is_empty(), &|connection| strings(connection, |text| Filter::matches_text(tools, text))),

@@ -48,7 +48,15 @@ async fn work(sequences: std::ops::RangeInclusive<u64>) -> Work {
 }
 
 fn all(database: &Database) -> Vec<(u64, Bytes)> {
-    let request = PageRequest { filter: Arc::new(Filter::default()), from: None, to: None, after: 0, before: u64::MAX, limit: 10_000, descending: false };
+    let request = PageRequest {
+        filter: Arc::new(Filter::default()),
+        from: None,
+        to: None,
+        after: 0,
+        before: u64::MAX,
+        limit: 10_000,
+        descending: false,
+    };
     page::page(&database.connection, &request).unwrap().events
 }
 
@@ -62,10 +70,10 @@ async fn a_database_of_the_first_version_is_migrated_and_keeps_what_it_has() {
         schema::apply(&transaction, 1, schema::MIGRATIONS[0]).unwrap();
         transaction.commit().unwrap();
         connection
-            .execute("INSERT INTO runs (id, node, version, started, last_seen, last_sequence) VALUES (?1, 'host', '1', 1, ?2, 77)", (
-                1_u128.to_be_bytes(),
-                i64::MAX,
-            ))
+            .execute(
+                "INSERT INTO runs (id, node, version, started, last_seen, last_sequence) VALUES (?1, 'host', '1', 1, ?2, 77)",
+                (1_u128.to_be_bytes(), i64::MAX),
+            )
             .unwrap();
     }
     let mut database = Database::open(&path, &settings(&directory), None).unwrap();
@@ -133,7 +141,8 @@ async fn ids_are_unique_across_partitions_and_names_go_with_the_last_partition_t
     database.seal_if_due(0).unwrap();
     assert_eq!(database.events(), 10);
     settings.max_bytes = Some(0);
-    let names = |database: &Database| -> i64 { database.connection.query_row("SELECT count(*) FROM strings", [], |row| row.get(0)).unwrap() };
+    let names =
+        |database: &Database| -> i64 { database.connection.query_row("SELECT count(*) FROM strings", [], |row| row.get(0)).unwrap() };
     assert_eq!(names(&database), 1 + 1 + 10);
     drop(database);
     let mut database = Database::open(&directory.path().join("events.db"), &settings, None).unwrap();

@@ -159,7 +159,9 @@ impl State {
         let now = now();
         let Some(database) = self.database.as_mut() else { return Ok(()) };
         database.seal_if_due(now)?;
-        if now.saturating_sub(self.chores) < self.settings.chores.map_or(CHORES, |chores| i64::try_from(chores.as_nanos()).unwrap_or(CHORES)) {
+        if now.saturating_sub(self.chores)
+            < self.settings.chores.map_or(CHORES, |chores| i64::try_from(chores.as_nanos()).unwrap_or(CHORES))
+        {
             return Ok(());
         }
         self.chores = now;
