@@ -10,8 +10,8 @@ use sensor_ebpf::{End, HeldRecord, RecordHeader};
 use crate::{
     kernel::who,
     maps::{ABI_DIGEST, no_key},
-    movement::begin,
     object::{access_of, carrier, is_empty_pipe, stream_of},
+    position::begin,
 };
 
 /// `struct bpf_iter_meta`: the file that the iterator writes to, and where the iteration is.

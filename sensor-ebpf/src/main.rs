@@ -3,7 +3,7 @@
 //! One small file per family: `syscalls` (the exit of every system call that moves bytes), `io_uring` (its completions),
 //! `process` (exec, fork, exit), `existing` (who holds which stream when the sensor starts). The first two hand each
 //! movement of bytes to `movement`, which finds the stream behind the descriptor (`object`), obeys the verdict of user
-//! space, and has the bytes taken (`take`).
+//! space, counts (`position`), and has the bytes taken (`take`).
 //!
 //! Tracepoint programs run with preemption off (`cant_sleep()` in `__bpf_trace_run`, kernel/trace/bpf_trace.c), so scratch
 //! space is per CPU and per program.
@@ -20,6 +20,7 @@ mod kernel;
 mod maps;
 mod movement;
 mod object;
+mod position;
 mod process;
 mod syscalls;
 mod take;

@@ -110,7 +110,9 @@ pub unsafe fn output(record: *const c_void, length: u64) -> bool {
     // SAFETY: `ring` is the ring map; the record is the caller's.
     unsafe {
         let waiting = bpf_ringbuf_query(ring, AVAILABLE);
-        let flags = if waiting > WAKE_AT && waiting <= WAKE_AT + length + 64 { FORCE_WAKEUP } else { NO_WAKEUP };
+        // Not a sum with the length: 6.12's verifier forgets a number's bounds when another is that number and a constant.
+        let is_first = waiting > WAKE_AT && waiting.wrapping_sub(length) <= WAKE_AT + 64;
+        let flags = if is_first { FORCE_WAKEUP } else { NO_WAKEUP };
         bpf_ringbuf_output(ring, record.cast_mut(), length, flags) == 0
     }
 }

@@ -7,8 +7,9 @@ use sensor_ebpf::{Call, End, Shape, compat_call, native_call};
 use crate::{
     kernel::{file_of, has, offset, read_user, task, typed},
     maps::SCRATCH_SYSCALLS,
-    movement::{Movement, born, moved, put},
+    movement::{Movement, moved, put},
     object::{access_of, carrier},
+    position::born,
     take::Buffers,
 };
 
@@ -73,7 +74,7 @@ unsafe fn arguments_of(context: &BtfTracePointContext) -> Arguments {
         #[cfg(bpf_target_arch = "x86_64")]
         let number = register(values, registers::NUMBER);
         #[cfg(bpf_target_arch = "aarch64")]
-        let number = register(values, registers::NUMBER) & 0xffff_ffff;
+        let number = u64::from(values.add(registers::NUMBER).cast::<u32>().read());
         let compat = is_compat(task());
         let call = if compat { compat_call(number) } else { native_call(number) };
         if matches!(call, Call::Other) {
