@@ -56,8 +56,15 @@ pub fn sensor() -> &'static Sensor {
     SENSOR.get_or_init(|| Box::leak(Box::new(Sensor::new())).start())
 }
 
+impl Default for Sensor {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// The agent under test: `MCP_SENSOR_BIN`, or the one beside this test program.
-fn agent() -> PathBuf {
+#[must_use]
+pub fn agent() -> PathBuf {
     std::env::var_os("MCP_SENSOR_BIN").map_or_else(|| beside("mcp-sensor"), PathBuf::from)
 }
 
@@ -78,8 +85,37 @@ pub fn tests_folder() -> &'static Path {
 }
 
 impl Sensor {
-    fn new() -> Self {
+    /// What somebody heard of a sensor, so far nothing: see [`Self::hear`].
+    #[must_use]
+    pub fn new() -> Self {
         Self { said: Mutex::default(), changed: Condvar::new() }
+    }
+
+    /// Takes one event, as a line of JSON.
+    pub fn hear(&self, line: &[u8]) {
+        let seen = Seen::from_line(line);
+        // What is no message is short, and tests look into it.
+        let value: Option<Value> = if matches!(seen, Ok(None)) { serde_json::from_slice(line).ok() } else { None };
+        let mut said = self.lock();
+        match seen {
+            Ok(Some(event)) => said.events.push(event),
+            Ok(None) => {}
+            Err(error) => said.trouble = Some(format!("{error} in {}", String::from_utf8_lossy(line))),
+        }
+        if let Some(value) = value {
+            said.ready |= value["sensor"]["state"] == "READY";
+            said.values.push(value);
+        }
+        drop(said);
+        self.changed.notify_all();
+    }
+
+    /// Waits until the sensor says that it captures.
+    ///
+    /// # Panics
+    /// Where it does not.
+    pub fn await_ready(&self) {
+        assert!(self.wait(READY, |said| said.ready), "the sensor does not say that it captures");
     }
 
     fn start(&'static self) -> &'static Self {
@@ -117,21 +153,7 @@ impl Sensor {
 
     fn read(&self, output: ChildStdout, mut child: Child) {
         for line in BufReader::with_capacity(1 << 20, output).split(b'\n').map_while(Result::ok) {
-            let seen = Seen::from_line(&line);
-            // What is no message is short, and tests look into it.
-            let value: Option<Value> = if matches!(seen, Ok(None)) { serde_json::from_slice(&line).ok() } else { None };
-            let mut said = self.lock();
-            match seen {
-                Ok(Some(event)) => said.events.push(event),
-                Ok(None) => {}
-                Err(error) => said.trouble = Some(format!("{error} in {}", String::from_utf8_lossy(&line))),
-            }
-            if let Some(value) = value {
-                said.ready |= value["sensor"]["state"] == "READY";
-                said.values.push(value);
-            }
-            drop(said);
-            self.changed.notify_all();
+            self.hear(&line);
         }
         let _ = child.wait();
     }

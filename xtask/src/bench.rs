@@ -5,7 +5,7 @@ use clap::Args as ClapArgs;
 
 use crate::process::run as run_command;
 use crate::report::timed;
-use crate::workspace::{END_TO_END_PACKAGE, Workspace};
+use crate::workspace::{COLLECTOR_BIN, COLLECTOR_PACKAGE, END_TO_END_PACKAGE, PEER_BIN, SENSOR_BIN, SENSOR_PACKAGE, Workspace};
 
 const BENCH_BIN: &str = "bench";
 
@@ -17,7 +17,7 @@ Rows that load kernel programs need root.
 Examples:
   cargo xtask bench               every row
   cargo xtask bench --ci          every row, shortly: fails where a promise is broken
-  cargo xtask bench decode spool  only these rows
+  cargo xtask bench tax user      only these rows
   cargo xtask bench -- --help     the benchmark program's own options")]
 pub struct Args {
     /// Short runs, and a failure where a promise is broken.
@@ -33,6 +33,14 @@ pub struct Args {
 /// # Errors
 /// When the benchmarks do not build, or fail.
 pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
+    // What the rows about whole programs start.
+    let programs = [(SENSOR_PACKAGE, SENSOR_BIN), (COLLECTOR_PACKAGE, COLLECTOR_BIN), (END_TO_END_PACKAGE, PEER_BIN)];
+    let mut build = workspace.cargo();
+    build.args(["build", "--release"]);
+    for (package, program) in programs {
+        build.args(["--package", package, "--bin", program]);
+    }
+    timed("build", || run_command(&mut build))?;
     let mut command = workspace.cargo();
     command
         .args(["run", "--release", "--package", END_TO_END_PACKAGE, "--bin", BENCH_BIN, "--"])

@@ -1,4 +1,5 @@
-//! `cargo xtask run`: the agent with live events on the terminal, and a demo client and server to see some.
+//! `cargo xtask run`: a collector, the agent that sends to it, and the subscription on the terminal; and a demo client and
+//! server to see some events.
 
 use anyhow::{Context, Result, bail};
 use clap::Args as ClapArgs;
@@ -6,7 +7,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::io::IsTerminal;
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -15,31 +16,32 @@ use std::time::{Duration, Instant};
 use crate::privilege::as_root;
 use crate::process::{line, run as run_command, say};
 use crate::report::timed;
-use crate::workspace::{END_TO_END_PACKAGE, PEER_BIN, SENSOR_BIN, SENSOR_PACKAGE, Workspace};
+use crate::workspace::{COLLECTOR_BIN, COLLECTOR_PACKAGE, END_TO_END_PACKAGE, PEER_BIN, SENSOR_BIN, SENSOR_PACKAGE, Workspace};
 
 /// The demo: a client that calls the tools of a server, over and over, until it is told to stop.
 const DEMO_ARGUMENTS: [&str; 1] = ["demo"];
 /// How often children are looked after.
 const TICK: Duration = Duration::from_millis(50);
-/// The agent may take its time to leave: detaching a uprobe takes the kernel up to half a second.
-const AGENT_GRACE: Duration = Duration::from_secs(60);
+/// How long a program may take to end: the agent hands on what it holds.
+const GRACE: Duration = Duration::from_secs(15);
 const DEMO_GRACE: Duration = Duration::from_secs(2);
 
-/// Build the agent and watch live events until Ctrl-C.
+/// Build the agent and the collector, start both, and show the subscription until Ctrl-C.
 #[derive(ClapArgs)]
 #[command(after_help = "\
-Loading kernel programs needs root; sudo is used when there is one.
+Loading kernel programs needs root; sudo is used when there is one. What the collector stores is
+deleted at the end.
 
 Examples:
-  cargo xtask run                        every MCP message on this machine
+  cargo xtask run                        every tool call on this machine
   cargo xtask run --demo                 with a demo client and server to watch
   cargo xtask run --demo -- --json       one JSON object a line
-  cargo xtask run -- --help              the options of `mcp-sensor watch`")]
+  cargo xtask run -- --help              the options of `mcp-collector tail`")]
 pub struct Args {
     /// Also run a demo client and server.
     #[arg(long)]
     demo: bool,
-    /// Arguments for `mcp-sensor watch`.
+    /// Arguments for `mcp-collector tail`.
     #[arg(last = true)]
     arguments: Vec<String>,
 }
@@ -55,27 +57,61 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     let interrupted = noted(SIGINT)?;
     let terminated = noted(SIGTERM)?;
 
-    let agent = workspace.built("release", SENSOR_BIN);
-    let mut command = as_root(&agent, "load kernel programs")?;
-    command.current_dir(&workspace.root).arg("watch").args(&args.arguments);
+    let folder = tempfile::tempdir().context("making a folder for the collector's socket and store")?;
+    let address = format!("unix:{}", folder.path().join("collector.sock").display());
+    let collector = workspace.built("release", COLLECTOR_BIN);
+    let mut command = Command::new(&collector);
+    command.args(["serve", "--log-level", "warn", "--listen", &address, "--directory"]).arg(folder.path().join("store"));
+    let collecting = Service::start(&mut command)?;
+    let mut command = as_root(&workspace.built("release", SENSOR_BIN), "load kernel programs")?;
+    command.args(["run", "--log-level", "warn", "--collector", &address]);
+    let sensing = Service::start(&mut command)?;
+
+    let mut command = Command::new(&collector);
+    command.current_dir(&workspace.root).args(["tail", "--address", &address]).args(&args.arguments);
     say(format!("{} (Ctrl-C ends it)", line(&command)));
-    let mut agent = command.spawn().with_context(|| format!("starting {}", line(&command)))?;
+    let mut tail = command.spawn().with_context(|| format!("starting {}", line(&command)))?;
     let mut demo = match args.demo {
-        true => Some(Demo::start(workspace).inspect_err(|_| end_agent(&mut agent, Signal::TERM))?),
+        true => Some(Demo::start(workspace).inspect_err(|_| end(&mut tail))?),
         false => None,
     };
-    let status = watch(&mut agent, demo.as_mut(), &interrupted, &terminated)?;
+    let mut services = [sensing, collecting];
+    let ended = watch(&mut tail, &mut services, demo.as_mut(), &interrupted, &terminated)?;
     drop(demo);
+    // The sensor first, so that the collector gets its last events.
+    drop(services);
 
     let asked_for = interrupted.load(Ordering::Relaxed) || terminated.load(Ordering::Relaxed);
-    if !status.success() && !asked_for {
-        bail!("`{}` ended by itself ({status})", line(&command));
+    match ended {
+        Some(failure) if !asked_for => bail!(failure),
+        _ => Ok(ExitCode::SUCCESS),
     }
-    Ok(ExitCode::SUCCESS)
+}
+
+/// A program that runs beside the one that is shown, and ends with this value.
+struct Service {
+    name: String,
+    child: Child,
+}
+
+impl Service {
+    fn start(command: &mut Command) -> Result<Self> {
+        say(line(command));
+        // In a group of its own: Ctrl-C is for what is shown, and this one is ended after it.
+        let child = command.stdin(Stdio::null()).process_group(0).spawn().with_context(|| format!("starting {}", line(command)))?;
+        Ok(Self { name: line(command), child })
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        end(&mut self.child);
+    }
 }
 
 fn build(workspace: &Workspace, demo: bool) -> Result<()> {
-    run_command(workspace.cargo().args(["build", "--release", "--package", SENSOR_PACKAGE, "--bin", SENSOR_BIN]))?;
+    let programs = ["--package", SENSOR_PACKAGE, "--bin", SENSOR_BIN, "--package", COLLECTOR_PACKAGE, "--bin", COLLECTOR_BIN];
+    run_command(workspace.cargo().args(["build", "--release"]).args(programs))?;
     if demo {
         run_command(workspace.cargo().args(["build", "--package", END_TO_END_PACKAGE, "--bin", PEER_BIN]))?;
     }
@@ -88,45 +124,49 @@ fn noted(signal: i32) -> Result<Arc<AtomicBool>> {
     Ok(flag)
 }
 
-/// Waits for the agent to end, after passing on a signal that only we received.
-fn watch(agent: &mut Child, mut demo: Option<&mut Demo>, interrupted: &AtomicBool, terminated: &AtomicBool) -> Result<ExitStatus> {
-    let mut deadline = None;
+/// Waits until what is shown ends, after passing on a signal that only we received, or a service ends by itself. Says what
+/// ended that should not have.
+fn watch(
+    shown: &mut Child,
+    services: &mut [Service],
+    mut demo: Option<&mut Demo>,
+    interrupted: &AtomicBool,
+    terminated: &AtomicBool,
+) -> Result<Option<String>> {
     loop {
-        if let Some(status) = agent.try_wait().context("waiting for the agent")? {
-            return Ok(status);
+        if let Some(status) = shown.try_wait().context("waiting for what is shown")? {
+            return Ok((!status.success()).then(|| format!("`mcp-collector tail` ended by itself ({status})")));
+        }
+        for Service { name, child } in services.iter_mut() {
+            if let Some(status) = child.try_wait().with_context(|| format!("waiting for `{name}`"))? {
+                end(shown);
+                return Ok(Some(format!("`{name}` ended by itself ({status})")));
+            }
         }
         if let Some(demo) = demo.as_deref_mut() {
             demo.report_early_end();
         }
-        let signal = if terminated.load(Ordering::Relaxed) {
-            Some(Signal::TERM)
-        } else if interrupted.load(Ordering::Relaxed) {
-            Some(Signal::INT)
-        } else {
-            None
-        };
-        match (signal, deadline) {
-            (Some(signal), None) => {
-                deadline = Some(Instant::now() + AGENT_GRACE);
-                // Ctrl-C reaches every process of the terminal's foreground group; a second one would make the agent hurry.
-                let agent_got_it_too = signal == Signal::INT && std::io::stdin().is_terminal();
-                if !agent_got_it_too {
-                    send(agent, signal);
-                }
-            }
-            (_, Some(deadline)) if Instant::now() > deadline => {
-                send(agent, Signal::KILL);
-                bail!("the agent did not end within {} s and was killed", AGENT_GRACE.as_secs());
-            }
-            _ => {}
+        // Ctrl-C reaches every process of the terminal's foreground group by itself.
+        let got_it_too = interrupted.load(Ordering::Relaxed) && std::io::stdin().is_terminal();
+        if terminated.load(Ordering::Relaxed) || (interrupted.load(Ordering::Relaxed) && !got_it_too) {
+            end(shown);
         }
         thread::sleep(TICK);
     }
 }
 
-fn end_agent(agent: &mut Child, signal: Signal) {
-    send(agent, signal);
-    let _ = agent.wait();
+/// Asks a child to end, and sees to it that it does.
+fn end(child: &mut Child) {
+    send(child, Signal::TERM);
+    let deadline = Instant::now() + GRACE;
+    while Instant::now() < deadline {
+        if !matches!(child.try_wait(), Ok(None)) {
+            return;
+        }
+        thread::sleep(TICK);
+    }
+    send(child, Signal::KILL);
+    let _ = child.wait();
 }
 
 fn send(child: &Child, signal: Signal) {

@@ -11,6 +11,10 @@ use std::process::Command;
 pub const SENSOR_PACKAGE: &str = "sensor-user";
 /// The name of the agent's binary.
 pub const SENSOR_BIN: &str = "mcp-sensor";
+/// The collector.
+pub const COLLECTOR_PACKAGE: &str = "collector";
+/// Its program.
+pub const COLLECTOR_BIN: &str = "mcp-collector";
 /// The package of the end-to-end tests and their helpers.
 pub const END_TO_END_PACKAGE: &str = "end-to-end";
 /// The binary that plays MCP clients and servers: the demo, and the self-test inside a virtual machine.

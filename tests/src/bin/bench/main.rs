@@ -11,6 +11,7 @@
 )]
 
 mod kernel;
+mod service;
 mod table;
 mod user;
 
@@ -38,6 +39,8 @@ enum Group {
     User,
     /// Loss at 20,000 messages a second, and the sensor's memory then.
     Loss,
+    /// The service: write to subscription, and what the sensor takes while it sends to a collector.
+    Service,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -55,6 +58,9 @@ fn main() -> anyhow::Result<()> {
     }
     if wanted(Group::Loss) {
         table.extend(kernel::loss::rows(ci)?);
+    }
+    if wanted(Group::Service) {
+        table.extend(service::rows(ci)?);
     }
     table::print(&table);
     Ok(())

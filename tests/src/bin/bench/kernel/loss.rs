@@ -67,7 +67,7 @@ pub fn rows(ci: bool) -> anyhow::Result<Vec<Row>> {
     ])
 }
 
-fn existing(directory: &Path, name: &str) -> anyhow::Result<PathBuf> {
+pub fn existing(directory: &Path, name: &str) -> anyhow::Result<PathBuf> {
     let path = directory.join(name);
     if !path.exists() {
         bail!("{} is not built: run this by `cargo xtask bench`, which builds it", path.display());
@@ -84,7 +84,7 @@ fn wait_for_ready(lines: &mut impl Iterator<Item = std::io::Result<String>>) -> 
     bail!("the sensor ended before it was ready: run as root, and see `mcp-sensor check`")
 }
 
-fn resident_memory(child: &Child) -> anyhow::Result<u64> {
+pub fn resident_memory(child: &Child) -> anyhow::Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{}/status", child.id()))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS in /proc")?;
     let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse()?;
