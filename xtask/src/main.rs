@@ -8,6 +8,7 @@ mod ebpf;
 mod fuzz;
 mod kernels;
 mod lint;
+mod package;
 mod privilege;
 mod process;
 mod report;
@@ -49,6 +50,7 @@ enum Command {
     Bench(bench::Args),
     Fuzz(fuzz::Args),
     Kernels(kernels::Args),
+    Package(package::Args),
 }
 
 fn main() -> ExitCode {
@@ -72,6 +74,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Bench(args) => bench::run(&workspace, &args)?,
         Command::Fuzz(args) => fuzz::run(&workspace, &args)?,
         Command::Kernels(args) => return kernels::run(&workspace, &args),
+        Command::Package(args) => package::run(&workspace, &args)?,
     }
     Ok(ExitCode::SUCCESS)
 }
