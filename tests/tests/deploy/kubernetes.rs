@@ -1,6 +1,7 @@
 //! The manifests: their containers in runc, with nothing that the manifests do not give.
 
 use super::{
+    collector::peers,
     container::{Container, Network, Spec},
     manifest::{Node, Pod, document, documents, strings},
     package::{repository, root_file_system},
@@ -130,4 +131,15 @@ fn every_manifest_is_named_and_what_it_refers_to_is_there() {
     let service = all.iter().find(|one| one["kind"] == "Service").unwrap();
     let collector = document("collector.yaml", "Deployment");
     assert_eq!(service["spec"]["selector"], collector["spec"]["template"]["metadata"]["labels"]);
+}
+
+#[test]
+fn every_manifest_is_as_the_api_server_reads_it() {
+    let kustomization = document("kustomization.yaml", "Kustomization");
+    let folder = repository().join("deploy/kubernetes");
+    let files = strings(&kustomization["resources"]).into_iter().map(|file| folder.join(file));
+    let kinds = output(command(peers().join("kubernetes/manifests")).args(files));
+    for kind in ["DaemonSet", "Deployment", "Service", "PersistentVolumeClaim"] {
+        assert!(kinds.lines().any(|line| line == kind), "there is no {kind} in {kinds}");
+    }
 }

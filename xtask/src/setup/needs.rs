@@ -105,6 +105,30 @@ fn tests() -> Vec<Need> {
             install: Some(rust::install_clippy),
             by_hand: "rustup component add clippy",
         },
+        Need {
+            name: "runc",
+            purpose: "runs the containers of the deployment's tests",
+            present: || which("runc").is_some(),
+            debian: &["runc"],
+            install: None,
+            by_hand: "install runc with your package manager",
+        },
+        Need {
+            name: "systemd",
+            purpose: "runs the units in the deployment's tests",
+            present: || Path::new("/lib/systemd/systemd").exists() && which("systemd-run").is_some(),
+            debian: &["systemd"],
+            install: None,
+            by_hand: "run the deployment's tests on a distribution with systemd",
+        },
+        Need {
+            name: "unshare, nsenter, ip, openssl and tar",
+            purpose: "make namespaces, certificates and root file systems for the deployment's tests",
+            present: || ["unshare", "nsenter", "ip", "openssl", "tar"].iter().all(|program| which(program).is_some()),
+            debian: &["util-linux", "iproute2", "openssl", "tar"],
+            install: None,
+            by_hand: "install util-linux, iproute2, openssl and tar with your package manager",
+        },
     ]
 }
 
