@@ -3,13 +3,17 @@
 use super::{
     machine::Machine,
     package::package,
-    process::{Lines, is_answered_call, output},
+    process::{Lines, is_answered_call, output, wait_for},
 };
 use end_to_end::harness::beside;
 
 const TAIL: [&str; 5] = ["tail", "--json", "--since", "1h", "--token-file"];
-/// The machine shares the host's kernel but has a pid namespace of its own, so the sensor needs the host's `/proc`.
-const HOST_PROC: &str = "mkdir -p /etc/systemd/system/mcp-sensor.service.d
+/// The machine shares the host's kernel but has a pid namespace of its own, so the sensor needs the host's `/proc`. And a watchdog
+/// that is fast enough to be watched.
+const DROP_INS: &str = "for unit in mcp-sensor mcp-collector; do
+        mkdir -p /etc/systemd/system/$unit.service.d
+        printf '[Service]\\nWatchdogSec=2s\\n' >/etc/systemd/system/$unit.service.d/watchdog.conf
+    done
     printf '[Service]\\nBindPaths=/run/host/proc:/proc\\n' >/etc/systemd/system/mcp-sensor.service.d/host-proc.conf";
 /// The services, in the order in which they start.
 const NAMES: [&str; 2] = ["mcp-collector.service", "mcp-sensor.service"];
@@ -17,13 +21,14 @@ const NAMES: [&str; 2] = ["mcp-collector.service", "mcp-sensor.service"];
 #[test]
 fn installed_services_show_a_tool_call_and_stop_in_order() {
     let machine = Machine::boot(package(), &beside("peer"));
-    output(machine.enter("sh").args(["-euc", HOST_PROC]));
+    output(machine.enter("sh").args(["-euc", DROP_INS]));
     output(&mut machine.enter("/opt/mcp-sensor/systemd/install"));
     for unit in NAMES {
         // Restarted by `install`, which waits until each has told that it is ready.
         assert_eq!(machine.property(unit, "ActiveState"), "active", "{unit}: {}", journal(&machine));
         assert_ne!(machine.property(unit, "User"), "root");
-        assert_ne!(machine.property(unit, "WatchdogUSec"), "0");
+        let first = machine.property(unit, "WatchdogTimestampMonotonic");
+        wait_for("the watchdog is told again", || (machine.property(unit, "WatchdogTimestampMonotonic") != first).then_some(()));
     }
     assert_eq!(machine.property("mcp-sensor.service", "StatusText"), "capturing");
 
