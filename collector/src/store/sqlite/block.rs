@@ -1,4 +1,4 @@
-//! Some dozens of events together, compressed.
+//! Some events together, compressed: enough that what they share is stored once, few enough that reading one is cheap.
 //!
 //! Layout: the length of the plain bytes (4 bytes, little-endian), then one zstd frame with a checksum. Plain: for each event its
 //! cursor's distance from the block's first (varint), its length (varint), and its bytes.
@@ -9,7 +9,8 @@
 use bytes::Bytes;
 use prost::encoding::{decode_varint, encode_varint};
 
-/// Events in a block.
+/// Events in a block. Fewer make reading a single event cheaper, and take more room and more time to write (measured by
+/// `examples/ingest_speed.rs`).
 const MAX_EVENTS: usize = 64;
 
 /// Plain bytes after which a block is full.
@@ -88,14 +89,19 @@ pub(super) fn compressor() -> std::io::Result<zstd::bulk::Compressor<'static>> {
     Ok(compressor)
 }
 
+/// What reads blocks. Making one costs more than reading a block.
+pub(super) fn decompressor() -> Result<zstd::bulk::Decompressor<'static>, String> {
+    zstd::bulk::Decompressor::new().map_err(|error| format!("cannot decompress: {error}"))
+}
+
 /// The plain bytes of a block.
-pub(super) fn plain(data: &[u8]) -> Result<Vec<u8>, String> {
+pub(super) fn plain(decompressor: &mut zstd::bulk::Decompressor<'_>, data: &[u8]) -> Result<Vec<u8>, String> {
     let (length, frame) = data.split_first_chunk::<4>().ok_or("a block is too short")?;
     let length = u32::from_le_bytes(*length) as usize;
     if length > MAX_PLAIN {
         return Err("a block is too big".to_owned());
     }
-    let plain = zstd::bulk::decompress(frame, length).map_err(|error| format!("a block cannot be decompressed: {error}"))?;
+    let plain = decompressor.decompress(frame, length).map_err(|error| format!("a block cannot be decompressed: {error}"))?;
     if plain.len() == length { Ok(plain) } else { Err("a block has not the length that it says".to_owned()) }
 }
 
@@ -129,7 +135,7 @@ mod tests {
     fn what_goes_in_comes_out() {
         let events: [(u64, &[u8]); 3] = [(1 << 50, b"one"), ((1 << 50) + 7, b""), ((1 << 50) + 300, &[9; 5000])];
         let (first, data) = build(&events);
-        let read = read(first, &plain(&data).unwrap().into()).unwrap();
+        let read = read(first, &plain(&mut decompressor().unwrap(), &data).unwrap().into()).unwrap();
         assert_eq!(read.len(), 3);
         assert!(read.iter().zip(events).all(|(found, expected)| found.0 == expected.0 && found.1 == expected.1));
         assert!(data.len() < 200);
@@ -143,8 +149,8 @@ mod tests {
             let mut changed = data.clone();
             changed[position] ^= 0x40;
             // A bit that says nothing may change unnoticed; what is read is what was written, or an error.
-            let read = plain(&changed);
-            assert!(read.is_err() || read == plain(&data), "byte {position}");
+            let read = plain(&mut decompressor().unwrap(), &changed);
+            assert!(read.is_err() || read == plain(&mut decompressor().unwrap(), &data), "byte {position}");
         }
     }
 }

@@ -179,7 +179,7 @@ impl Database {
                 .optional()
                 .doing("reading the last block")?;
             if let Some((first, data)) = last {
-                let plain = block::plain(&data).map_err(StoreError::Damaged)?;
+                let plain = block::decompressor().and_then(|mut zstd| block::plain(&mut zstd, &data)).map_err(StoreError::Damaged)?;
                 self.block = Builder::reopen(first.unsigned_abs(), plain).map_err(StoreError::Damaged)?;
             }
         }

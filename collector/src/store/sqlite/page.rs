@@ -164,14 +164,15 @@ pub(super) fn page(connection: &Connection, request: &PageRequest) -> Result<Pag
         parts.reverse();
     }
     let count = parts.len();
+    let mut zstd = block::decompressor().map_err(StoreError::Damaged)?;
     for (position, part) in parts.into_iter().enumerate() {
         let left = limit.saturating_sub(page.events.len());
         let cursors = cursors(connection, &part, &conditions, *after, *before, left, *descending).doing("searching events")?;
         let is_full = cursors.len() >= left;
-        let mut blocks = Blocks { connection, part: &part, events: Vec::new() };
+        let mut blocks = Blocks { connection, part: &part, zstd: &mut zstd, events: Vec::new() };
         for cursor in cursors {
             let event = blocks.event(cursor)?;
-            if bytes > 0 && bytes + event.len() > MAX_BYTES {
+            if bytes > 0 && (bytes + event.len() > MAX_BYTES || began.elapsed() > MAX_TIME) {
                 page.next = page.events.last().map(|(cursor, _)| *cursor);
                 return Ok(page);
             }
@@ -214,6 +215,7 @@ fn cursors(
 struct Blocks<'a> {
     connection: &'a Connection,
     part: &'a Part,
+    zstd: &'a mut zstd::bulk::Decompressor<'static>,
     events: Vec<(u64, Bytes)>,
 }
 
@@ -223,6 +225,7 @@ impl Blocks<'_> {
             return Ok(event);
         }
         let sql = format!("SELECT first, data FROM blocks_{} WHERE first <= ?1 ORDER BY first DESC LIMIT 1", self.part.number);
+        let zstd = &mut *self.zstd;
         let block = self
             .connection
             .prepare_cached(&sql)
@@ -230,7 +233,7 @@ impl Blocks<'_> {
                 select
                     .query_row([number(cursor)], |row| {
                         let first = row.get::<_, i64>(0)?.unsigned_abs();
-                        Ok((first, row.get_ref(1)?.as_blob().map(block::plain)))
+                        Ok((first, row.get_ref(1)?.as_blob().map(|data| block::plain(zstd, data))))
                     })
                     .optional()
             })

@@ -1,7 +1,7 @@
 //! The tables, and how older ones become new ones.
 //!
 //! Events lie in partitions, each with two tables: `rows_N` with what can be asked for, narrow and numeric, and `blocks_N`
-//! with the encoded events, some dozens together and compressed. A partition that is full is sealed: it gets its indexes then,
+//! with the encoded events, some together and compressed. A partition that is full is sealed: it gets its indexes then,
 //! all at once, and is never written again. Deleting by age or size drops whole partitions.
 //!
 //! Invariant: a database is at exactly one version; each migration and its version are one transaction.

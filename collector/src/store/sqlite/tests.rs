@@ -110,7 +110,7 @@ async fn small_batches_fill_blocks_also_across_a_restart() {
     let database = Database::open(&path, &settings(&directory), None).unwrap();
     assert_eq!(all(&database).into_iter().map(|(_, event)| event).collect::<Vec<_>>(), (1..=150).map(event).collect::<Vec<_>>());
     let blocks: i64 = database.connection.query_row("SELECT count(*) FROM blocks_1", [], |row| row.get(0)).unwrap();
-    assert_eq!(blocks, 3);
+    assert_eq!(blocks, 3, "64 events each");
 }
 
 #[tokio::test]
