@@ -63,7 +63,7 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     let mut command = Command::new(&collector);
     command.args(["serve", "--log-level", "warn", "--listen", &address, "--directory"]).arg(folder.path().join("store"));
     let collecting = Service::start(&mut command)?;
-    let mut command = as_root(&workspace.built("release", SENSOR_BIN), "load kernel programs")?;
+    let mut command = as_root(workspace.built("release", SENSOR_BIN), "load kernel programs")?;
     command.args(["run", "--log-level", "warn", "--collector", &address]);
     let sensing = Service::start(&mut command)?;
 
