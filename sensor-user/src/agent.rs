@@ -1,7 +1,7 @@
 //! Live capture from beginning to end: load, attach, learn what was there before, run, end.
 
 use crate::{
-    bpf::{HeldStream, LoadError, Options, Programs, Verdicts, boot_clock},
+    bpf::{HeldStream, LoadError, Options, Programs, Verdicts, boot_clock, give_back_memory},
     capture::{Live, from_kernel, process_of, to_kernel},
     export::Exporter,
     identity::{self, Exclusions, Identities},
@@ -110,6 +110,7 @@ pub fn capture(settings: Settings, stop: &AtomicBool, changes: Option<Receiver<C
     // A /proc that cannot be read leaves processes older than the sensor without names; capture works all the same.
     let unnamed = identities.scan().err();
     let held = programs.held_streams()?;
+    give_back_memory();
 
     engine.boot_time = wall.saturating_sub(started);
     engine.node = node_number(&node);

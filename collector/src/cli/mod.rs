@@ -1,7 +1,7 @@
 //! The command line.
 //!
-//! - [`args`] has commands and flags; [`serve`] runs the server; [`events`] and [`summaries`] ask a running one.
-//! - [`client`] is the way to it; [`failure`] is how errors reach the person; [`json`] and [`text`] write what is shown.
+//! - `args` has commands and flags; `serve` runs the server; `events` and `summaries` ask a running one.
+//! - `client` is the way to it; `failure` is how errors reach the person; `json` and `text` write what is shown.
 //!
 //! Invariants: what comes from outside reaches a terminal only sanitised; output is flushed with each batch; a reader of the output
 //! that goes away ends the program well.

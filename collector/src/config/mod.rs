@@ -1,7 +1,7 @@
 //! What can be set: by flag, by environment variable, in a file; in this order of precedence, and with defaults that are safe.
 //!
 //! - [`values`] are the sorts of value, with one way to write each, wherever it is written.
-//! - [`file`] reads the TOML file and prints the commented default one.
+//! - `file` reads the TOML file and prints the commented default one.
 //! - [`Settings`] is what comes out, complete and checked.
 //!
 //! Invariant: what is not understood is an error, never ignored.

@@ -1,8 +1,8 @@
 //! The embedded store: one SQLite database, one writer thread, readers beside it.
 //!
-//! - [`database`] is the writer's side: batches, partitions, deleting by age and size.
-//! - [`page`] reads events, [`summaries`] reads sessions and sensors.
-//! - [`schema`] has the tables and how they change; [`block`] packs events; [`names`] turns names into numbers.
+//! - `database` is the writer's side: batches, partitions, deleting by age and size.
+//! - `page` reads events, `summaries` reads sessions and sensors.
+//! - `schema` has the tables and how they change; `block` packs events; `names` turns names into numbers.
 //!
 //! Invariants: one collector has the directory (a locked file); only the writer thread writes; a reader that finds damage tells
 //! the writer, which sets the database aside.

@@ -7,10 +7,10 @@
 //! ```
 //!
 //! The [`queue`] is the whole logic of what is kept, sent again and dropped, and knows neither clock nor network. The
-//! [`sender`] is the only place of the agent with an async runtime, on a thread of its own.
+//! `sender` is the only place of the agent with an async runtime, on a thread of its own.
 //!
 //! Invariants: the pipeline never waits for the network; an event is held until the collector has acknowledged it, or is
-//! dropped by the rules of the queue, and then counted and told ([`loss`]); capture does not depend on the collector.
+//! dropped by the rules of the queue, and then counted and told (`loss`); capture does not depend on the collector.
 #![forbid(unsafe_code)]
 
 use std::io;

@@ -1,6 +1,6 @@
 //! The log: structured, on standard error or in the journal.
 //!
-//! Invariants: who logs never waits for who reads ([`lines`]); no payload and no captured text is ever in it. The agent's own lines carry none; those of libraries, which do
+//! Invariants: who logs never waits for who reads (`lines`); no payload and no captured text is ever in it. The agent's own lines carry none; those of libraries, which do
 //! not know the difference, are written from warnings on only, whatever the level.
 
 mod lines;

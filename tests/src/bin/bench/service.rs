@@ -142,7 +142,7 @@ fn share(sensor: &Child, peer: &PathBuf, rate: u32, seconds: u32) -> anyhow::Res
     }
     let used = (processor_time(sensor)? - before).as_secs_f64() / begin.elapsed().as_secs_f64();
     Ok(Row::plain(
-        format!("sensor with a collector at {rate} messages/s: processor / resident"),
+        format!("sensor with a collector at {rate} messages/s: processor / resident without the ring"),
         format!("{:.1} % of one / {} MiB", used * 100.0, resident_memory(sensor)? >> 20),
     ))
 }
