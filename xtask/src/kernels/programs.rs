@@ -11,8 +11,13 @@ use crate::setup::has_rust_target;
 use crate::workspace::{Arch, END_TO_END_PACKAGE, PEER_BIN, SENSOR_BIN, SENSOR_PACKAGE, Workspace};
 
 /// Built to run well under emulation, but not to take long: no link-time optimisation, no debug information.
-const PROFILE: [&str; 4] =
-    ["profile.release.lto=false", "profile.release.codegen-units=16", "profile.release.debug=false", "profile.release.strip=\"symbols\""];
+const PROFILE: [&str; 5] = [
+    "profile.release.opt-level=1",
+    "profile.release.lto=false",
+    "profile.release.codegen-units=16",
+    "profile.release.debug=false",
+    "profile.release.strip=\"symbols\"",
+];
 
 const ARM_LINKER: &str = "aarch64-linux-gnu-gcc";
 
