@@ -120,8 +120,7 @@ impl Engine {
     fn account(&mut self, slot: u32) {
         let Self { core, framings, unsettled, .. } = self;
         let Some(Some(framing)) = framings.get_mut(slot as usize) else { return };
-        let held = FRAMING + framing.reassembler.buffered() + framing.ndjson.buffered();
-        core.framing_held = core.framing_held + held - std::mem::replace(&mut framing.held, held);
+        framing.recount(core);
         if framing.reassembler.buffered() > 0 && !framing.unsettled {
             framing.unsettled = true;
             unsettled.push(slot);
@@ -292,12 +291,11 @@ impl Engine {
         let Self { core, tape, framings, unsettled, .. } = self;
         unsettled.retain(|&slot| {
             let Some(Some(framing)) = framings.get_mut(slot as usize) else { return false };
-            let Framing { reassembler, ndjson, base, held, unsettled } = &mut **framing;
+            let Framing { reassembler, ndjson, base, .. } = &mut **framing;
             reassembler.settle(before, &mut |segment| feed(core, ndjson, base, tape, slot, segment, sink));
-            let now_held = FRAMING + reassembler.buffered() + ndjson.buffered();
-            core.framing_held = core.framing_held + now_held - std::mem::replace(held, now_held);
-            *unsettled = reassembler.buffered() > 0;
-            *unsettled
+            framing.recount(core);
+            framing.unsettled = framing.reassembler.buffered() > 0;
+            framing.unsettled
         });
         self.core.due(sink);
         self.drain(sink);
@@ -394,6 +392,12 @@ impl Framing {
             held: 0,
             unsettled: false,
         }
+    }
+
+    /// Counts anew what it holds.
+    fn recount(&mut self, core: &mut Core) {
+        let held = FRAMING + self.reassembler.buffered() + self.ndjson.buffered();
+        core.framing_held = core.framing_held + held - std::mem::replace(&mut self.held, held);
     }
 }
 
