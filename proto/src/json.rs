@@ -22,21 +22,59 @@ use object::Object;
 /// Times outside of the years 1 to 9999, which JSON cannot tell, are written as the nearest one inside.
 pub fn write_event(event: &Event, out: &mut Vec<u8>) {
     let mut object = Object::begin(out);
-    event_fields(event, &mut object);
+    event_fields(event, None, &mut object);
+    object.end();
+}
+
+/// Parts of an event that were written before, by [`write_session`] and [`write_peer`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EncodedParts<'a> {
+    /// Its session.
+    pub session: Option<&'a [u8]>,
+    /// Its client.
+    pub client: Option<&'a [u8]>,
+    /// Its server.
+    pub server: Option<&'a [u8]>,
+}
+
+/// As [`write_event`], with `parts` for the event's own session, client and server.
+pub fn write_event_with(event: &Event, parts: EncodedParts<'_>, out: &mut Vec<u8>) {
+    let mut object = Object::begin(out);
+    event_fields(event, Some(parts), &mut object);
+    object.end();
+}
+
+/// Appends a session as one JSON object, as it stands in an event.
+pub fn write_session(session: &Session, out: &mut Vec<u8>) {
+    let mut object = Object::begin(out);
+    session_fields(session, &mut object);
+    object.end();
+}
+
+/// Appends a peer as one JSON object, as it stands in an event.
+pub fn write_peer(peer: &Peer, out: &mut Vec<u8>) {
+    let mut object = Object::begin(out);
+    peer_fields(peer, &mut object);
     object.end();
 }
 
 // The functions below take their message apart by pattern, so that a new field of the contract is not forgotten here.
 
-fn event_fields(event: &Event, object: &mut Object<'_>) {
+fn event_fields(event: &Event, parts: Option<EncodedParts<'_>>, object: &mut Object<'_>) {
     let Event { id, time, node, sequence, session, client, server, severity, body } = event;
     object.string("id", id);
     object.time("time", time.as_ref());
     object.string("node", node);
     object.unsigned64("sequence", *sequence);
-    object.message("session", session.as_ref(), session_fields);
-    object.message("client", client.as_ref(), peer_fields);
-    object.message("server", server.as_ref(), peer_fields);
+    if let Some(EncodedParts { session, client, server }) = parts {
+        object.encoded("session", session);
+        object.encoded("client", client);
+        object.encoded("server", server);
+    } else {
+        object.message("session", session.as_ref(), session_fields);
+        object.message("client", client.as_ref(), peer_fields);
+        object.message("server", server.as_ref(), peer_fields);
+    }
     object.enumeration("severity", *severity, event::Severity::as_str_name);
     match body {
         Some(event::Body::ToolCall(call)) => object.message("toolCall", Some(call), tool_call_fields),

@@ -50,7 +50,7 @@ pub struct Implementation {
 }
 
 /// One conversation of a client process with a server process.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Session {
     /// Its name.
     pub id: SessionId,

@@ -1,15 +1,15 @@
 //! What the engine gives out, on its way to the exporter: the peers are named here, and verdicts go to the kernel.
 
 use crate::{
-    export::{Exporter, Summary, event},
-    identity::Identities,
+    export::{Exporter, Outgoing, Shared, Summary, event},
+    identity::{Identities, Process},
     pipeline::{Taken, VerdictTaker},
     status::{BlindSpots, Told, blind_spot},
 };
 use mcp_sensor_proto::v1;
 use rustc_hash::FxHashMap;
 use sensor_core::{
-    event::{Body, Event, SessionId, Sink},
+    event::{Body, Event, Implementation, Session, SessionId, Sink},
     input::{Chunk, ProcessId, StreamKey, Time, Touch, Verdict},
 };
 use std::{collections::VecDeque, io, sync::Arc};
@@ -18,14 +18,30 @@ use std::{collections::VecDeque, io, sync::Arc};
 pub const HOLD: Time = 3_000_000_000;
 /// Events that wait at most.
 const HELD_EVENTS: usize = 4096;
-/// Peers that are kept ready; beyond it all are made anew.
-const PEERS: usize = 16 * 1024;
+/// Peers that are kept ready; beyond it all are made anew. The same for sessions.
+const PEERS: usize = 4 * 1024;
 
 /// An event that waits for its peers.
 struct Held {
-    event: v1::Event,
+    event: Outgoing,
     peers: [Option<ProcessId>; 2],
     since: Time,
+}
+
+/// A part that events share, and what it was made of.
+struct Made<Of, M> {
+    of: Of,
+    shared: Arc<Shared<M>>,
+}
+
+/// A peer, made of what identity knows and of what it said of itself.
+type MadePeer = Made<(Arc<Process>, Implementation), v1::Peer>;
+
+/// A side of a session.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+enum Side {
+    Client,
+    Server,
 }
 
 /// Takes what the engine gives out.
@@ -38,7 +54,10 @@ pub struct Outlet {
     sequence: u64,
     held: FxHashMap<SessionId, VecDeque<Held>>,
     held_events: usize,
-    peers: FxHashMap<ProcessId, (Arc<crate::identity::Process>, v1::Peer)>,
+    peers: FxHashMap<(ProcessId, Side), MadePeer>,
+    sessions: FxHashMap<SessionId, Made<Session, v1::Session>>,
+    /// Whether the exporter takes the events of single messages.
+    wants_messages: bool,
     summary: Summary,
     failure: Option<io::Error>,
     now: Time,
@@ -51,6 +70,7 @@ impl Outlet {
     #[must_use]
     pub fn new(identities: Identities, exporter: Box<dyn Exporter>, verdicts: Option<VerdictTaker>, node: String, boot_time: u64) -> Self {
         Self {
+            wants_messages: exporter.wants_messages(),
             identities,
             exporter,
             verdicts,
@@ -60,6 +80,7 @@ impl Outlet {
             held: FxHashMap::default(),
             held_events: 0,
             peers: FxHashMap::default(),
+            sessions: FxHashMap::default(),
             summary: Summary::default(),
             failure: None,
             now: 0,
@@ -95,7 +116,7 @@ impl Outlet {
     /// not. Nobody can know.
     pub fn cannot_see(&mut self, touch: &Touch) {
         let spot = v1::BlindSpot {
-            process: Some(self.peer(touch.process).clone()),
+            process: Some(event::resolved(&self.identities.get(touch.process), self.boot_time)),
             reason: v1::blind_spot::Reason::NoBuffer.into(),
             detail: "bytes moved by calls that show no buffer at either end (splice, registered buffers)".to_owned(),
             bytes: touch.moved,
@@ -132,7 +153,7 @@ impl Outlet {
             body: Some(v1::event::Body::Sensor(sensor)),
             ..v1::Event::default()
         };
-        self.give(event);
+        self.give(event.into());
         self.flush()
     }
 
@@ -171,37 +192,59 @@ impl Outlet {
             // What was still being looked up is known only now.
             for (peer, process) in [(&mut event.client, client), (&mut event.server, server)] {
                 if let (Some(peer), Some(process)) = (peer, process) {
-                    let known = self.peer(process);
-                    peer.exe_sha256.clone_from(&known.exe_sha256);
-                    peer.command_line.clone_from(&known.command_line);
-                    peer.ancestors.clone_from(&known.ancestors);
+                    self.complete(peer, process);
                 }
             }
             self.give(event);
         }
     }
 
-    /// The peer behind a process, made anew only when identity has learned something.
-    fn peer(&mut self, process: ProcessId) -> &v1::Peer {
+    /// Brings a peer that was made before all was known of its process up to date.
+    fn complete(&mut self, peer: &mut Arc<Shared<v1::Peer>>, process: ProcessId) {
+        let v1::Peer { exe_sha256, command_line, ancestors, .. } = event::resolved(&self.identities.get(process), self.boot_time);
+        let known = peer.get();
+        if known.exe_sha256 != exe_sha256 || known.command_line != command_line || known.ancestors != ancestors {
+            *peer = Shared::new(v1::Peer { exe_sha256, command_line, ancestors, ..known.clone() });
+        }
+    }
+
+    /// The peer behind a process, made anew only when identity or the session has learned something.
+    fn peer(&mut self, side: Side, process: Option<ProcessId>, said: &Implementation) -> Option<Arc<Shared<v1::Peer>>> {
+        let Some(process) = process else { return event::peer(None, said).map(Shared::new) };
         let known = self.identities.get(process);
+        if let Some(made) = self.peers.get(&(process, side))
+            && Arc::ptr_eq(&made.of.0, &known)
+            && made.of.1 == *said
+        {
+            return Some(Arc::clone(&made.shared));
+        }
         if self.peers.len() >= PEERS {
             self.peers.clear();
         }
-        let boot_time = self.boot_time;
-        let entry = self.peers.entry(process).or_insert_with(|| (Arc::clone(&known), event::resolved(&known, boot_time)));
-        if !Arc::ptr_eq(&entry.0, &known) {
-            *entry = (Arc::clone(&known), event::resolved(&known, boot_time));
-        }
-        &entry.1
+        let shared = Shared::new(event::peer(Some(&event::resolved(&known, self.boot_time)), said)?);
+        self.peers.insert((process, side), Made { of: (known, said.clone()), shared: Arc::clone(&shared) });
+        Some(shared)
     }
 
-    fn give(&mut self, mut event: v1::Event) {
-        self.summary.count(&event);
-        if !self.exporter.wants(&event) {
-            return;
+    /// The proto's session, made anew only when it has changed.
+    fn session(&mut self, session: &Session) -> Arc<Shared<v1::Session>> {
+        if let Some(made) = self.sessions.get(&session.id)
+            && made.of == *session
+        {
+            return Arc::clone(&made.shared);
         }
+        if self.sessions.len() >= PEERS {
+            self.sessions.clear();
+        }
+        let shared = Shared::new(event::session(session));
+        self.sessions.insert(session.id, Made { of: session.clone(), shared: Arc::clone(&shared) });
+        shared
+    }
+
+    fn give(&mut self, mut event: Outgoing) {
+        self.summary.count(&event.frame);
         self.sequence += 1;
-        event.sequence = self.sequence;
+        event.frame.sequence = self.sequence;
         if self.failure.is_none()
             && let Err(error) = self.exporter.event(&event)
         {
@@ -253,15 +296,25 @@ impl Outlet {
 
 impl Sink for Outlet {
     fn event(&mut self, event: &Event<'_>) {
-        let client = event.client.map(|process| self.peer(process).clone());
-        let server = event.server.map(|process| self.peer(process).clone());
-        let built = event::build(event, client.as_ref(), server.as_ref(), &self.node, 0, self.boot_time);
+        if let Body::Message(message) = &event.body
+            && !self.wants_messages
+        {
+            self.summary.count_message(message.size);
+            return;
+        }
+        let session = event.session;
+        let built = Outgoing {
+            frame: event::frame(event, &self.node, self.boot_time),
+            session: Some(self.session(session)),
+            client: self.peer(Side::Client, event.client, &session.client_info),
+            server: self.peer(Side::Server, event.server, &session.server_info),
+        };
         if let Body::Gap(gap) = &event.body
             && let Some(spot) = blind_spot(gap, &built)
         {
             self.blind_spots.add(spot);
         }
-        let session = event.session.id;
+        let session = session.id;
         let peers = [event.client, event.server];
         let pending = peers.iter().flatten().any(|peer| self.identities.pending(*peer));
         if (pending && self.held_events < HELD_EVENTS) || self.held.contains_key(&session) {

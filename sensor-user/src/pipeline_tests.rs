@@ -1,7 +1,7 @@
 //! What the pipeline says of itself, with a source that has nothing but time.
 
 use super::*;
-use crate::export::Summary;
+use crate::export::{Outgoing, Summary};
 use mcp_sensor_proto::v1::{
     Event, Loss, Sensor,
     event::{Body, Severity},
@@ -49,8 +49,8 @@ impl Exporter for Kept {
         self.losses.lock().unwrap().clone()
     }
 
-    fn event(&mut self, event: &Event) -> io::Result<()> {
-        self.events.lock().unwrap().push(event.clone());
+    fn event(&mut self, event: &Outgoing) -> io::Result<()> {
+        self.events.lock().unwrap().push(event.to_event());
         Ok(())
     }
 

@@ -5,6 +5,7 @@
 use crate::{
     bpf::{Counters, Programs},
     capture::Source,
+    export::Outgoing,
     export::event::timestamp,
     outlet::Outlet,
 };
@@ -209,7 +210,7 @@ fn push(counts: &mut Vec<Count>, place: Place, reason: Reason, count: u64, bytes
 
 /// The blind spot that a gap shows: bytes moved by a way that neither end shows. `None` for gaps of other causes.
 #[must_use]
-pub fn blind_spot(gap: &sensor_core::event::Gap, event: &v1::Event) -> Option<v1::BlindSpot> {
+pub fn blind_spot(gap: &sensor_core::event::Gap, event: &Outgoing) -> Option<v1::BlindSpot> {
     let reason = if gap.reasons.0 & LossReasons::NO_BUFFER.0 != 0 {
         BlindReason::NoBuffer
     } else if gap.reasons.0 & LossReasons::UNKNOWN.0 != 0 {
@@ -217,16 +218,16 @@ pub fn blind_spot(gap: &sensor_core::event::Gap, event: &v1::Event) -> Option<v1
     } else {
         return None;
     };
-    let writer = match &event.body {
+    let writer = match &event.frame.body {
         Some(v1::event::Body::Gap(told)) if told.direction() == Direction::ServerToClient => &event.server,
         _ => &event.client,
     };
     Some(v1::BlindSpot {
-        process: writer.clone(),
+        process: writer.as_ref().map(|writer| writer.get().clone()),
         reason: reason.into(),
         detail: "bytes of a session moved by a way that neither end shows".to_owned(),
         bytes: gap.bytes.unwrap_or(0),
-        since: event.time,
+        since: event.frame.time,
     })
 }
 

@@ -62,6 +62,14 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// A member that was written before.
+    pub(super) fn encoded(&mut self, name: &str, json: Option<&[u8]>) {
+        if let Some(json) = json {
+            self.name(name);
+            self.out.extend_from_slice(json);
+        }
+    }
+
     pub(super) fn boolean(&mut self, name: &str, value: bool) {
         if value {
             self.name(name);

@@ -112,6 +112,20 @@ impl Filter {
         Self { filters: filters.clone() }
     }
 
+    /// True where everything is to be shown.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        let FilterArgs { process, user, container, server, client, tool, method, session } = &self.filters;
+        process.is_empty()
+            && user.is_empty()
+            && container.is_empty()
+            && server.is_empty()
+            && client.is_empty()
+            && tool.is_empty()
+            && method.is_empty()
+            && session.is_empty()
+    }
+
     /// True where the event is to be shown.
     #[must_use]
     pub fn matches(&self, event: &Event) -> bool {

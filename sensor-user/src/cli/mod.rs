@@ -14,7 +14,6 @@ mod service;
 use std::io::{self, Write as _};
 
 use clap::CommandFactory as _;
-use mcp_sensor_proto::v1::Event;
 
 pub use self::args::{Args, Check, Command, Payload, Watch};
 pub use self::error::Failure;
@@ -26,7 +25,7 @@ use crate::export::json::JsonLines;
 use crate::export::output::Output;
 use crate::export::style::{Style, Styles};
 use crate::export::table::{Options, Size, Table};
-use crate::export::{Exporter, Summary, sanitize};
+use crate::export::{Exporter, Outgoing, Summary, sanitize};
 
 /// The exporter that `watch` was asked for, to standard output. At the end the summary goes to standard error.
 ///
@@ -86,7 +85,7 @@ struct WithSummary {
 }
 
 impl Exporter for WithSummary {
-    fn event(&mut self, event: &Event) -> io::Result<()> {
+    fn event(&mut self, event: &Outgoing) -> io::Result<()> {
         self.events.event(event)
     }
 

@@ -5,12 +5,12 @@ use crate::{
     agent::{self, AgentError},
     bpf::{Options, preflight},
     export::{
-        Exporter, Summary, is_closed,
+        Exporter, Outgoing, Summary, is_closed,
         style::{ColorChoice, Styles},
     },
     identity::{self, Exclusions},
 };
-use mcp_sensor_proto::v1::{Event, event::Body};
+use mcp_sensor_proto::v1::event::Body;
 use sensor_core::{engine::Config, redact::Level};
 use std::io::{self, Write as _};
 
@@ -118,12 +118,12 @@ struct Filtered {
 }
 
 impl Exporter for Filtered {
-    fn event(&mut self, event: &Event) -> io::Result<()> {
-        let message = matches!(event.body, Some(Body::Message(_)));
-        if !self.filter.matches(event) {
+    fn event(&mut self, event: &Outgoing) -> io::Result<()> {
+        let message = matches!(event.frame.body, Some(Body::Message(_)));
+        if !self.filter.is_empty() && !self.filter.matches(&event.to_event()) {
             return Ok(());
         }
-        self.shown.count(event);
+        self.shown.count(&event.frame);
         if message && !self.messages {
             return Ok(());
         }

@@ -14,30 +14,19 @@ use sensor_core::input::{LossReasons, Time};
 
 use crate::identity::Process;
 
-/// Makes the proto's event.
+/// Makes the proto's event, but for its session and its peers: see [`session`] and [`peer`].
 ///
-/// `client` and `server` are the peers as identity has resolved them, without what MCP says of them: that comes from the
-/// event's session. `boot_time` is when the host booted, in nanoseconds since 1970.
+/// `boot_time` is when the host booted, in nanoseconds since 1970.
 #[must_use]
-pub fn build(
-    event: &core::Event<'_>,
-    client: Option<&v1::Peer>,
-    server: Option<&v1::Peer>,
-    node: &str,
-    sequence: u64,
-    boot_time: u64,
-) -> v1::Event {
-    let core::Event { id, time, session, client: _, server: _, body } = event;
+pub fn frame(event: &core::Event<'_>, node: &str, boot_time: u64) -> v1::Event {
+    let core::Event { id, time, session: _, client: _, server: _, body } = event;
     v1::Event {
-        id: format!("{:032x}", id.0),
+        id: hexadecimal(&id.0.to_be_bytes()),
         time: Some(timestamp(*time, boot_time)),
         node: node.to_owned(),
-        sequence,
-        client: peer(client, &session.client_info),
-        server: peer(server, &session.server_info),
-        session: Some(self::session(session)),
         severity: severity(body).into(),
         body: Some(self::body(body)),
+        ..v1::Event::default()
     }
 }
 
@@ -65,8 +54,9 @@ pub fn timestamp(time: Time, boot_time: u64) -> Timestamp {
     Timestamp { seconds: i64::try_from(nanoseconds / SECOND).unwrap_or(i64::MAX), nanos: i32::try_from(nanoseconds % SECOND).unwrap_or(0) }
 }
 
-/// A peer with what MCP says of it. A peer that is known by its words alone still is one.
-fn peer(resolved: Option<&v1::Peer>, said: &core::Implementation) -> Option<v1::Peer> {
+/// A process as identity has resolved it, with what MCP says of it. A peer that is known by its words alone still is one.
+#[must_use]
+pub fn peer(resolved: Option<&v1::Peer>, said: &core::Implementation) -> Option<v1::Peer> {
     let core::Implementation { name, version } = said;
     if resolved.is_none() && name.is_empty() && version.is_empty() {
         return None;
@@ -77,7 +67,9 @@ fn peer(resolved: Option<&v1::Peer>, said: &core::Implementation) -> Option<v1::
     Some(peer)
 }
 
-fn session(session: &core::Session) -> v1::Session {
+/// The proto's session.
+#[must_use]
+pub fn session(session: &core::Session) -> v1::Session {
     let core::Session {
         id,
         transport,
@@ -268,9 +260,15 @@ pub fn reasons(reasons: LossReasons) -> Vec<i32> {
 /// Lower-case hexadecimal.
 #[must_use]
 pub fn hexadecimal(bytes: &[u8]) -> String {
-    const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
-    let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or('?');
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+    const fn digit(nibble: u8) -> char {
+        (if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble }) as char
+    }
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        text.push(digit(byte >> 4));
+        text.push(digit(byte & 15));
+    }
+    text
 }
 
 #[cfg(test)]
@@ -302,8 +300,7 @@ mod tests {
     fn built(body: core::Body<'_>) -> v1::Event {
         let session = core_session();
         let event = core::Event { id: EventId(0xabc), time: 1_750_000_000, session: &session, client: None, server: None, body };
-        let client = v1::Peer { pid: 7, exe: "/bin/claude".to_owned(), ..v1::Peer::default() };
-        build(&event, Some(&client), None, "host", 17, BOOT)
+        frame(&event, "host", BOOT)
     }
 
     #[test]
@@ -311,11 +308,12 @@ mod tests {
         let event = built(core::Body::Session(core::SessionState::Opened));
         assert_eq!(event.id, "00000000000000000000000000000abc");
         assert_eq!(event.time, Some(Timestamp { seconds: 1_769_860_002, nanos: 250_000_000 }));
-        assert_eq!((event.node.as_str(), event.sequence), ("host", 17));
-        let client = event.client.unwrap();
+        assert_eq!(event.node, "host");
+        let (known, session) = (v1::Peer { pid: 7, exe: "/bin/claude".to_owned(), ..v1::Peer::default() }, core_session());
+        let client = peer(Some(&known), &session.client_info).unwrap();
         assert_eq!((client.pid, client.name.as_str(), client.version.as_str()), (7, "claude-code", "2.1"));
-        assert_eq!(event.server, None, "nothing is known of the server");
-        let session = event.session.unwrap();
+        assert_eq!(peer(None, &session.server_info), None, "nothing is known of the server");
+        let session = self::session(&session);
         assert_eq!((session.id.as_str(), session.relay_of.as_str()), ("000000000000beef", "000000000000feed"));
         assert_eq!(session.transport(), session::Transport::Unix);
         assert!(session.late_attach);

@@ -5,11 +5,8 @@
 
 use std::io;
 
-use mcp_sensor_proto::json;
-use mcp_sensor_proto::v1::Event;
-
 use super::output::Output;
-use super::{Exporter, Summary};
+use super::{Exporter, Outgoing, Summary};
 
 /// Writes each event as one line of JSON.
 pub struct JsonLines {
@@ -25,9 +22,9 @@ impl JsonLines {
 }
 
 impl Exporter for JsonLines {
-    fn event(&mut self, event: &Event) -> io::Result<()> {
+    fn event(&mut self, event: &Outgoing) -> io::Result<()> {
         let buffer = self.output.buffer();
-        json::write_event(event, buffer);
+        event.write_json(buffer);
         buffer.push(b'\n');
         self.output.appended()
     }
@@ -52,7 +49,7 @@ mod tests {
     use std::io::Read as _;
 
     use mcp_sensor_proto::v1::event::Body;
-    use mcp_sensor_proto::v1::{Peer, ToolCall};
+    use mcp_sensor_proto::v1::{Event, Peer, ToolCall};
 
     use super::*;
 
@@ -69,7 +66,7 @@ mod tests {
         let hostile = "\u{1b}[2J\u{7f}\u{9b}\r\n\u{2028}\u{202e}\u{2066}";
         let mut exporter = JsonLines::new(Output::to(Box::new(File::from(writer))));
         for text in ["plain", hostile] {
-            exporter.event(&event(text)).unwrap();
+            exporter.event(&event(text).into()).unwrap();
         }
         exporter.finish(&Summary::default()).unwrap();
         drop(exporter);

@@ -9,14 +9,16 @@
 
 use std::io;
 
-use mcp_sensor_proto::v1::{Event, loss::Count};
+use mcp_sensor_proto::v1::loss::Count;
 
 pub mod event;
 pub mod json;
+pub mod outgoing;
 pub mod summary;
 pub mod table;
 pub mod uplink;
 
+pub use outgoing::{Outgoing, Shared};
 pub use present::{names, output, sanitize, style, units, words};
 pub use summary::Summary;
 
@@ -26,8 +28,9 @@ pub use summary::Summary;
 /// ring held at once), [`tick`](Self::tick) a few times a second, and [`finish`](Self::finish) once. An error ends the
 /// export: the exporter is not used again.
 pub trait Exporter: Send {
-    /// False where an event is not to be numbered nor given to [`event`](Self::event): to whom the events go it is no loss.
-    fn wants(&self, _event: &Event) -> bool {
+    /// False where the events of single messages are neither to be numbered nor given to [`event`](Self::event): to whom
+    /// the events go it is no loss.
+    fn wants_messages(&self) -> bool {
         true
     }
 
@@ -40,7 +43,7 @@ pub trait Exporter: Send {
     ///
     /// # Errors
     /// The output could not be written; see [`is_closed`].
-    fn event(&mut self, event: &Event) -> io::Result<()>;
+    fn event(&mut self, event: &Outgoing) -> io::Result<()>;
 
     /// Brings what was taken so far to its reader.
     ///

@@ -50,10 +50,7 @@ impl Summary {
     pub fn count(&mut self, event: &Event) {
         match &event.body {
             Some(Body::SessionChange(change)) if change.state() == SessionState::Opened => self.sessions += 1,
-            Some(Body::Message(message)) => {
-                self.messages += 1;
-                self.bytes += message.size_bytes;
-            }
+            Some(Body::Message(message)) => self.count_message(message.size_bytes),
             Some(Body::ToolCall(call)) if call.state() == CallState::Started => self.tool_calls += 1,
             Some(Body::Gap(gap)) => {
                 self.gaps += 1;
@@ -69,6 +66,12 @@ impl Summary {
             }
             _ => {}
         }
+    }
+
+    /// Counts a message of so many bytes.
+    pub const fn count_message(&mut self, bytes: u64) {
+        self.messages += 1;
+        self.bytes += bytes;
     }
 
     /// True where every counter says that nothing was lost.

@@ -2,14 +2,13 @@
 
 use std::io;
 
-use mcp_sensor_proto::v1::Event;
 pub use present::table::*;
 
-use super::{Exporter, Summary};
+use super::{Exporter, Outgoing, Summary};
 
 impl Exporter for Table {
-    fn event(&mut self, event: &Event) -> io::Result<()> {
-        Self::event(self, event)
+    fn event(&mut self, event: &Outgoing) -> io::Result<()> {
+        Self::event(self, &event.to_event())
     }
 
     fn flush(&mut self) -> io::Result<()> {

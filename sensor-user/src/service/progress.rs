@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use mcp_sensor_proto::v1::{Event, loss::Count};
+use mcp_sensor_proto::v1::loss::Count;
 
 use super::notify::Notifier;
-use crate::export::{Exporter, Summary};
+use crate::export::{Exporter, Outgoing, Summary};
 
 /// How far the pipeline is.
 #[derive(Debug, Default)]
@@ -72,15 +72,15 @@ impl<E> Observed<E> {
 }
 
 impl<E: Exporter> Exporter for Observed<E> {
-    fn wants(&self, event: &Event) -> bool {
-        self.inner.wants(event)
+    fn wants_messages(&self) -> bool {
+        self.inner.wants_messages()
     }
 
     fn losses(&self) -> Vec<Count> {
         self.inner.losses()
     }
 
-    fn event(&mut self, event: &Event) -> io::Result<()> {
+    fn event(&mut self, event: &Outgoing) -> io::Result<()> {
         if let Some(notifier) = self.notifier.take() {
             tracing::info!("capturing");
             self.progress.begun.store(true, Ordering::Release);

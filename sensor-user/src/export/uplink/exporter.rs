@@ -6,12 +6,10 @@
 use std::io;
 use std::sync::Arc;
 
-use mcp_sensor_proto::v1::event::Body;
-use mcp_sensor_proto::v1::{Event, loss::Count};
-use prost::Message as _;
+use mcp_sensor_proto::v1::loss::Count;
 
 use super::Shared;
-use crate::export::{Exporter, Summary};
+use crate::export::{Exporter, Outgoing, Summary};
 
 /// Events that may wait before the sender is woken in the middle of a batch of the pipeline.
 const WAKE_AT: usize = 64;
@@ -38,16 +36,15 @@ impl UplinkExporter {
 }
 
 impl Exporter for UplinkExporter {
-    fn wants(&self, event: &Event) -> bool {
-        self.messages || !matches!(event.body, Some(Body::Message(_)))
+    fn wants_messages(&self) -> bool {
+        self.messages
     }
 
-    fn event(&mut self, event: &Event) -> io::Result<()> {
+    fn event(&mut self, event: &Outgoing) -> io::Result<()> {
         self.scratch.clear();
-        // A Vec grows; encoding into it cannot fail.
-        event.encode(&mut self.scratch).map_err(io::Error::other)?;
-        let severity = u8::try_from(event.severity).unwrap_or(0);
-        self.shared.push(event.sequence, severity, Arc::from(self.scratch.as_slice()));
+        event.encode(&mut self.scratch);
+        let severity = u8::try_from(event.frame.severity).unwrap_or(0);
+        self.shared.push(event.frame.sequence, severity, Arc::from(self.scratch.as_slice()));
         self.scratch.shrink_to(1 << 20);
         self.unannounced += 1;
         if self.unannounced >= WAKE_AT {

@@ -1,7 +1,7 @@
 //! The way through user space on one core: recorded stdio traffic of 300-byte messages, from chunk to encoded event.
 
 use crate::table::Row;
-use prost::Message as _;
+use mcp_sensor_proto::v1;
 use sensor_core::{
     engine::{Config, Engine},
     event::{Event, Sink},
@@ -9,8 +9,8 @@ use sensor_core::{
     redact::Level,
     testing::Traffic,
 };
-use sensor_user::export::event::build;
-use std::time::Instant;
+use sensor_user::export::{Outgoing, Shared, event};
+use std::{sync::Arc, time::Instant};
 
 const SESSIONS: usize = 20;
 const MESSAGE: usize = 300;
@@ -19,6 +19,8 @@ const FLOOR: f64 = 250_000.0;
 /// Takes events as far as the row goes.
 struct Taker {
     encode: bool,
+    session: Option<Arc<Shared<v1::Session>>>,
+    peer: Option<Arc<Shared<v1::Peer>>>,
     buffer: Vec<u8>,
     events: u64,
 }
@@ -28,12 +30,27 @@ impl Sink for Taker {
         self.events += 1;
         if self.encode {
             self.buffer.clear();
-            build(event, None, None, "node", self.events, 0).encode(&mut self.buffer).expect("a Vec takes everything");
+            let session = self.session.get_or_insert_with(|| Shared::new(event::session(event.session)));
+            let peer = self.peer.get_or_insert_with(|| Shared::new(peer()));
+            let outgoing = Outgoing {
+                frame: event::frame(event, "node", 0),
+                session: Some(Arc::clone(session)),
+                client: Some(Arc::clone(peer)),
+                server: Some(Arc::clone(peer)),
+            };
+            outgoing.encode(&mut self.buffer);
         }
         std::hint::black_box((&self.buffer, event));
     }
 
     fn verdict(&mut self, _stream: StreamKey, _epoch: Time, _verdict: Verdict) {}
+}
+
+/// A peer as long as those of a real agent: about a kilobyte.
+fn peer() -> v1::Peer {
+    let ancestor =
+        v1::Ancestor { pid: 1234, exe: "/usr/bin/node".to_owned(), command_line: vec!["node".to_owned(); 10], ..Default::default() };
+    v1::Peer { pid: 4321, exe: "/usr/bin/node".to_owned(), ancestors: vec![ancestor; 10], ..Default::default() }
 }
 
 /// Measures the rows.
@@ -42,7 +59,7 @@ pub fn rows(ci: bool) -> anyhow::Result<Vec<Row>> {
     let rounds = if ci { 1 } else { 7 };
     Ok(vec![
         row("user space: chunk to redacted event, 300-byte messages, one core", Level::Redacted, false, messages, rounds),
-        row("… with the event encoded as protobuf", Level::Redacted, true, messages, rounds),
+        row("… with the event and its peers encoded as protobuf", Level::Redacted, true, messages, rounds),
         row("… without payload", Level::None, false, messages, rounds),
     ])
 }
@@ -62,7 +79,7 @@ fn row(what: &str, level: Level, encode: bool, messages: usize, rounds: usize) -
 fn rate(level: Level, encode: bool, messages: usize) -> f64 {
     let inputs = Traffic::new(SESSIONS, MESSAGE).take(messages);
     let mut engine = Engine::new(Config { level, ..Config::default() });
-    let mut taker = Taker { encode, buffer: Vec::new(), events: 0 };
+    let mut taker = Taker { encode, session: None, peer: None, buffer: Vec::new(), events: 0 };
     let begin = Instant::now();
     for input in &inputs {
         input.feed(&mut engine, &mut taker);
