@@ -7,6 +7,7 @@ mod bench;
 mod ebpf;
 mod fuzz;
 mod kernels;
+mod libraries;
 mod lint;
 mod package;
 mod privilege;

@@ -38,7 +38,10 @@ pub fn write(workspace: &Workspace, arch: Arch, busybox: &Path, programs: &Progr
     let arguments: Vec<String> = arguments.iter().map(|word| quoted(word.as_ref())).collect();
     let init = INIT.replace("@ARGUMENTS@", &arguments.join(" "));
     initramfs.file("init", 0o755, init.as_bytes());
-    for (path, source) in [("bin/busybox", busybox), ("bin/mcp-sensor", &programs.sensor), ("bin/peer", &programs.peer)] {
+    let programs_and_paths =
+        [("bin/busybox", busybox), ("bin/mcp-sensor", programs.sensor.as_path()), ("bin/peer", programs.peer.as_path())];
+    let libraries = programs.libraries.iter().filter_map(|library| Some((library.to_str()?.trim_start_matches('/'), library.as_path())));
+    for (path, source) in programs_and_paths.into_iter().chain(libraries) {
         let content = fs::read(source).with_context(|| format!("reading {}", source.display()))?;
         initramfs.file(path, 0o755, &content);
     }

@@ -1,6 +1,6 @@
 //! `cargo xtask kernels`: the sensor's self-test on other kernels, booted in QEMU.
 //!
-//! A guest is a stock Debian kernel and an initramfs that holds busybox, the agent and the test peer, all static. QEMU emulates
+//! A guest is a stock Debian kernel and an initramfs that holds busybox, the agent and the test peer. QEMU emulates
 //! (no KVM), so nothing here needs root, and timing in a guest means nothing. The matrix exists because the machine at hand has
 //! one kernel, and the losses and corruptions worth fearing show only with full preemption and on other versions.
 

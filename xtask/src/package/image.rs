@@ -17,7 +17,7 @@ use std::path::Path;
 use std::str::FromStr as _;
 use tar::{Builder, EntryType, Header};
 
-use super::libraries;
+use crate::libraries;
 
 /// Whom the collector runs as: nobody that owns anything.
 const UNPRIVILEGED: &str = "65532:65532";

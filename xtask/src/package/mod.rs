@@ -11,7 +11,6 @@
 //! (`skopeo copy oci:target/package/image/mcp-sensor docker://...`).
 
 mod image;
-mod libraries;
 
 use anyhow::{Context, Result, bail};
 use clap::Args as ClapArgs;

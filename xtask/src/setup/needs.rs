@@ -150,16 +150,6 @@ fn kernels_x86() -> Vec<Need> {
             install: None,
             by_hand: "run the kernel matrix on Debian, or in a Debian container (it needs no privileges)",
         },
-        Need {
-            name: "a static C library",
-            purpose: "static guest programs",
-            present: || {
-                ["/usr/lib/x86_64-linux-gnu/libc.a", "/usr/lib64/libc.a", "/usr/lib/libc.a"].iter().any(|path| Path::new(path).exists())
-            },
-            debian: &["libc6-dev"],
-            install: None,
-            by_hand: "install glibc's static library (glibc-static on Fedora)",
-        },
     ]
 }
 
