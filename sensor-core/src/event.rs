@@ -2,7 +2,7 @@
 //!
 //! JSON text in an event (`arguments`, `result`, `error`, `body`) has been redacted to the configured level already.
 
-use crate::input::{LossReasons, ProcessId, StreamKey, Time, Verdict};
+use crate::input::{Between, Framed, LossReasons, ProcessId, StreamKey, Time, Verdict};
 
 /// Takes what the pipeline gives out.
 pub trait Sink {
@@ -10,6 +10,14 @@ pub trait Sink {
     fn event(&mut self, event: &Event<'_>);
     /// A decision about a stream, for the kernel. The stream is named with its epoch: the kernel forgets it with the stream.
     fn verdict(&mut self, stream: StreamKey, epoch: Time, verdict: Verdict);
+    /// A stream belongs to a session from now on, and what came of it before as well. For a recorder, as is what follows.
+    fn bound(&mut self, _stream: StreamKey, _session: SessionId) {}
+    /// A message was found in a stream that is not known to be anything but MCP.
+    fn framed(&mut self, _framed: &Framed<'_>) {}
+    /// Something else was found there.
+    fn between(&mut self, _stream: StreamKey, _epoch: Time, _time: Time, _what: Between) {}
+    /// What time alone brings about was done: see [`crate::engine::Config::paced`].
+    fn swept(&mut self, _now: Time) {}
 }
 
 /// Names a session: the same for the same traffic, live or replayed.

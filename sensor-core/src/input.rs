@@ -2,6 +2,7 @@
 //!
 //! Times are nanoseconds since boot, taken in the kernel. Nothing here reads a clock.
 
+use crate::event::Marks;
 use std::net::SocketAddrV6;
 
 /// A moment, in nanoseconds since boot.
@@ -162,6 +163,71 @@ pub struct Touch {
     pub unseen: bool,
     /// See [`Chunk::since_birth`].
     pub since_birth: bool,
+}
+
+/// The news that bytes of a stream passed: all that a [`Chunk`] tells but the bytes themselves. A redacted recording has
+/// these in place of chunks; what the bytes said stands in it as [`Framed`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Passed {
+    /// See [`Chunk::time`].
+    pub time: Time,
+    /// See [`Chunk::stream`].
+    pub stream: StreamKey,
+    /// See [`Chunk::epoch`].
+    pub epoch: Time,
+    /// See [`Chunk::end`].
+    pub end: End,
+    /// See [`Chunk::process`].
+    pub process: ProcessId,
+    /// See [`Chunk::offset`].
+    pub offset: u64,
+    /// See [`Chunk::loss`].
+    pub loss: LossReasons,
+    /// See [`Chunk::packet_end`].
+    pub packet_end: bool,
+    /// See [`Chunk::ahead`].
+    pub ahead: bool,
+    /// See [`Chunk::since_birth`].
+    pub since_birth: bool,
+    /// Bytes that the chunk had.
+    pub length: u64,
+}
+
+impl From<&Chunk<'_>> for Passed {
+    fn from(chunk: &Chunk<'_>) -> Self {
+        let Chunk { time, stream, epoch, end, process, offset, loss, packet_end, ahead, since_birth, bytes } = *chunk;
+        Self { time, stream, epoch, end, process, offset, loss, packet_end, ahead, since_birth, length: bytes.len() as u64 }
+    }
+}
+
+/// A JSON-RPC message as the framer found it in a stream, before anything was decided about it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Framed<'a> {
+    /// When its last byte came.
+    pub time: Time,
+    /// Its stream.
+    pub stream: StreamKey,
+    /// See [`Chunk::epoch`].
+    pub epoch: Time,
+    /// Its position in the stream.
+    pub start: u64,
+    /// What was odd about it.
+    pub marks: Marks,
+    /// Bytes of the message as it crossed the wire.
+    pub size: u64,
+    /// SHA-256 of these.
+    pub sha256: [u8; 32],
+    /// Its text: these very bytes, or in a redacted recording what redaction left of them.
+    pub bytes: &'a [u8],
+}
+
+/// What a framer found in a stream beside messages.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Between {
+    /// So many bytes of text that is no JSON of interest.
+    Noise(u64),
+    /// Bytes are missing: how many, where that is known, and why.
+    Gap(Option<u64>, LossReasons),
 }
 
 /// What user space decided about a stream, for the kernel to obey.

@@ -236,6 +236,7 @@ impl Core {
         *place = Some(slot);
         record.dead_since = None;
         stream.state = State::Bound(session, direction);
+        sink.bound(stream.key, record.info.id);
         let dropped = std::mem::take(&mut stream.backlog.dropped);
         if dropped > 0 {
             let content = Content::Gap { time: now, bytes: Some(dropped), reasons: LossReasons::MEMORY };

@@ -19,11 +19,23 @@ pub struct Config {
     pub message_bytes: usize,
     /// Bytes of JSON text of a message's body, of arguments and of a result, that are given out.
     pub body_limit: usize,
+    /// What time alone brings about is done at ticks only, and not as records come. A recording tells when it was done, and
+    /// replaying it does it then.
+    pub paced: bool,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { level: Level::Redacted, node: 0, boot_time: 0, seed: 0, memory: 32 << 20, message_bytes: 16 << 20, body_limit: 64 << 10 }
+        Self {
+            level: Level::Redacted,
+            node: 0,
+            boot_time: 0,
+            seed: 0,
+            memory: 32 << 20,
+            message_bytes: 16 << 20,
+            body_limit: 64 << 10,
+            paced: false,
+        }
     }
 }
 

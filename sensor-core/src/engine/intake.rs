@@ -6,7 +6,7 @@ use super::session::{Language, Record, direction_of, side};
 use super::stream::State;
 use super::track::short;
 use crate::event::{Marks, MessageDirection, MessageType, Sink};
-use crate::input::{End, LossReasons, ProcessId, Verdict};
+use crate::input::{Between, End, Framed, LossReasons, ProcessId, Verdict};
 use crate::json::{Kind, Value};
 use crate::mcp::Role;
 use crate::mcp::classify::{Decision, Reason};
@@ -117,19 +117,56 @@ impl Core {
             }
             return;
         };
+        if matches!(stream.state, State::Ignored(_)) {
+            self.counters.messages_read += 1;
+            self.counters.messages_foreign += 1;
+            return;
+        }
+        let (key, epoch) = (stream.key, stream.epoch);
+        let meta = self.meta(value, marks, start);
+        let Meta { time, sha256, size, .. } = meta;
+        let marks = marks.union(message.marks);
+        sink.framed(&Framed { time, stream: key, epoch, start, marks, size, sha256, bytes: value.raw() });
+        self.message(slot, &message, meta, sink);
+    }
+
+    /// A message of a recording, whose text may be what redaction left of it.
+    pub fn recorded(&mut self, slot: u32, value: Value<'_>, framed: &Framed<'_>, sink: &mut dyn Sink) {
+        let Some(message) = Message::read(value) else { return };
+        let &Framed { time, start, marks, size, sha256, .. } = framed;
+        self.message(slot, &message, Meta { time, start, marks, sha256, size }, sink);
+    }
+
+    fn message(&mut self, slot: u32, message: &Message<'_>, meta: Meta, sink: &mut dyn Sink) {
+        let Some(stream) = self.streams.get(slot) else { return };
         self.counters.messages_read += 1;
         match stream.state {
             State::Ignored(_) => self.counters.messages_foreign += 1,
-            State::Bound(session, direction) if stream.dead_since.is_some() && begins_anew(&message, direction) => {
-                self.begin_anew(session, slot, start, sink);
-                self.candidate(slot, value, &message, marks, start, sink);
+            State::Bound(session, direction) if stream.dead_since.is_some() && begins_anew(message, direction) => {
+                self.begin_anew(session, slot, meta.start, sink);
+                self.candidate(slot, message, meta, sink);
             }
             State::Bound(session, direction) => {
-                let meta = self.meta(value, marks, start);
-                self.note(slot, &message, &meta);
-                self.arrive(session, direction, slot, meta, &message, sink);
+                self.note(slot, message, &meta);
+                self.arrive(session, direction, slot, meta, message, sink);
             }
-            State::Candidate => self.candidate(slot, value, &message, marks, start, sink),
+            State::Candidate => self.candidate(slot, message, meta, sink),
+        }
+    }
+
+    /// What was found between the messages of a recording.
+    pub fn between(&mut self, slot: u32, what: Between, sink: &mut dyn Sink) {
+        match what {
+            Between::Noise(bytes) => self.noise(slot, bytes, sink),
+            Between::Gap(bytes, reasons) => self.missing(slot, bytes, reasons, sink),
+        }
+    }
+
+    fn tell_between(&self, slot: u32, what: Between, sink: &mut dyn Sink) {
+        if let Some(stream) = self.streams.get(slot)
+            && !matches!(stream.state, State::Ignored(_))
+        {
+            sink.between(stream.key, stream.epoch, self.stamp, what);
         }
     }
 
@@ -154,9 +191,8 @@ impl Core {
         }
     }
 
-    fn candidate(&mut self, slot: u32, value: Value<'_>, message: &Message<'_>, marks: Marks, start: u64, sink: &mut dyn Sink) {
+    fn candidate(&mut self, slot: u32, message: &Message<'_>, meta: Meta, sink: &mut dyn Sink) {
         let evidence = weigh(message);
-        let meta = self.meta(value, marks, start);
         let Some(stream) = self.streams.get_mut(slot) else { return };
         stream.classifier.message(evidence);
         if matches!(evidence, Evidence::Against(_))
@@ -266,6 +302,7 @@ impl Core {
         let session = self.open_session(record);
         if let Some(stream) = self.streams.get_mut(slot) {
             stream.state = State::Bound(session, direction);
+            sink.bound(stream.key, id);
         }
         if let Some(reverse) = self.reverse_of(slot) {
             self.join_by_key(reverse, sink);
@@ -324,6 +361,7 @@ impl Core {
     }
 
     fn noise(&mut self, slot: u32, bytes: u64, sink: &mut dyn Sink) {
+        self.tell_between(slot, Between::Noise(bytes), sink);
         let Some(stream) = self.streams.get_mut(slot) else { return };
         match stream.state {
             State::Bound(session, _) => {
@@ -342,6 +380,7 @@ impl Core {
 
     /// Bytes of a stream are missing.
     fn missing(&mut self, slot: u32, bytes: Option<u64>, reasons: LossReasons, sink: &mut dyn Sink) {
+        self.tell_between(slot, Between::Gap(bytes, reasons), sink);
         let time = self.stamp;
         let Some(stream) = self.streams.get(slot) else { return };
         let content = Content::Gap { time, bytes, reasons };

@@ -41,7 +41,7 @@ pub use config::{Config, Counters};
 use self::core::{Closing, Core};
 use self::stream::State;
 use crate::event::Sink;
-use crate::input::{Chunk, End, LossReasons, ProcessId, StreamKey, Time, Touch};
+use crate::input::{Between, Chunk, End, Framed, LossReasons, Passed, ProcessId, StreamKey, Time, Touch};
 use crate::json::Tape;
 use crate::stream::{Reassembler, Segment};
 use crate::wire::ndjson::{Limits, Ndjson};
@@ -177,6 +177,42 @@ impl Engine {
         is_bound
     }
 
+    /// Takes the news that bytes of a stream passed, from a recording that does not have them.
+    pub fn passed(&mut self, passed: &Passed, sink: &mut dyn Sink) {
+        self.core.counters.chunks += 1;
+        self.core.counters.bytes += passed.length;
+        self.advance(passed.time, sink);
+        self.core.stamp = passed.time;
+        let Some(slot) = self.admit(passed.stream, passed.epoch, passed.since_birth, sink) else { return };
+        self.core.used(slot, passed.end, passed.process, (passed.offset, passed.length), sink);
+        if passed.length > 0 {
+            self.core.probed(slot, passed.offset, sink);
+        }
+        self.drain(sink);
+    }
+
+    /// Takes a message that was framed when it was recorded. What is no JSON is a gap.
+    pub fn framed(&mut self, framed: &Framed<'_>, sink: &mut dyn Sink) {
+        self.advance(framed.time, sink);
+        self.core.stamp = framed.time;
+        let Some(slot) = self.core.find(&framed.stream, framed.epoch) else { return };
+        let Self { core, tape, .. } = self;
+        match tape.parse(framed.bytes).ok().and_then(|_| tape.root(framed.bytes)) {
+            Some(root) => core.recorded(slot, root, framed, sink),
+            None => core.between(slot, Between::Gap(Some(framed.size), LossReasons::UNKNOWN), sink),
+        }
+        self.tidy(slot, sink);
+    }
+
+    /// Takes what was found between messages when it was recorded.
+    pub fn between(&mut self, stream: StreamKey, epoch: Time, time: Time, what: Between, sink: &mut dyn Sink) {
+        self.advance(time, sink);
+        self.core.stamp = time;
+        let Some(slot) = self.core.find(&stream, epoch) else { return };
+        self.core.between(slot, what, sink);
+        self.tidy(slot, sink);
+    }
+
     /// Takes the news that a process has ended.
     pub fn exit(&mut self, process: ProcessId, time: Time, sink: &mut dyn Sink) {
         self.advance(time, sink);
@@ -280,12 +316,13 @@ impl Engine {
     /// Lets time pass, as the records tell it.
     fn advance(&mut self, time: Time, sink: &mut dyn Sink) {
         self.core.see(time);
-        if self.core.now >= self.next_sweep {
+        if self.core.now >= self.next_sweep && !self.core.config.paced {
             self.sweep(sink);
         }
     }
 
     fn sweep(&mut self, sink: &mut dyn Sink) {
+        sink.swept(self.core.now);
         self.next_sweep = self.core.now + SWEEP;
         let before = self.core.now.saturating_sub(REORDER);
         let Self { core, tape, framings, unsettled, .. } = self;

@@ -106,6 +106,11 @@ impl Core {
         if let Some(oldest) = oldest {
             self.disconnect(host, &oldest, sink);
         }
+        for slot in self.sessions.get(host)?.sides.into_iter().flatten() {
+            if let Some(stream) = self.streams.get(slot) {
+                sink.bound(stream.key, inner.info.id);
+            }
+        }
         let session = self.open_session(inner);
         let tunnel = Tunnel { connection: connection.to_owned(), session, turned };
         if let Some(record) = self.sessions.get_mut(host) {
