@@ -24,6 +24,7 @@ pub fn loss_reason(reason: i32) -> &'static str {
         Reason::ProgramSkipped => "the kernel skipped a program",
         Reason::SpoolFull => "the spool was full",
         Reason::MapFull => "a kernel table was full",
+        Reason::WriteFailed => "a file could not be written",
     }
 }
 
@@ -50,6 +51,7 @@ pub fn loss_place(place: i32) -> (&'static str, &'static str) {
         Place::Pipeline => ("message", "in the pipeline"),
         Place::Export => ("event", "before the output"),
         Place::Spool => ("event", "in the spool"),
+        Place::Recording => ("item", "in the recording"),
     }
 }
 

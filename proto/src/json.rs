@@ -12,8 +12,8 @@ mod object;
 mod tests;
 
 use crate::v1::{
-    Ancestor, BlindSpot, Container, Event, Gap, Loss, Message, Peer, Pod, Sensor, Session, SessionChange, ToolCall, blind_spot, event,
-    loss, message, sensor, session, session_change, tool_call,
+    Ancestor, Audit, BlindSpot, Container, Event, Gap, Loss, Message, Peer, Pod, Sensor, Session, SessionChange, ToolCall, audit,
+    blind_spot, event, loss, message, sensor, session, session_change, tool_call,
 };
 use object::Object;
 
@@ -230,13 +230,22 @@ fn gap_fields(gap: &Gap, object: &mut Object<'_>) {
 }
 
 fn sensor_fields(sensor: &Sensor, object: &mut Object<'_>) {
-    let Sensor { state, detail, version, started, loss, blind_spots } = sensor;
+    let Sensor { state, detail, version, started, loss, blind_spots, audits } = sensor;
     object.enumeration("state", *state, sensor::State::as_str_name);
     object.string("detail", detail);
     object.string("version", version);
     object.time("started", started.as_ref());
     object.message("loss", loss.as_ref(), loss_fields);
     object.messages("blindSpots", blind_spots, blind_spot_fields);
+    object.messages("audits", audits, audit_fields);
+}
+
+fn audit_fields(audit: &Audit, object: &mut Object<'_>) {
+    let Audit { kind, subject, detail, time } = audit;
+    object.enumeration("kind", *kind, audit::Kind::as_str_name);
+    object.string("subject", subject);
+    object.string("detail", detail);
+    object.time("time", time.as_ref());
 }
 
 fn loss_fields(loss: &Loss, object: &mut Object<'_>) {

@@ -1,8 +1,8 @@
 //! What a recording holds.
 
 use mcp_sensor_proto::v1;
-use sensor_core::event::Marks;
-use sensor_core::input::{Chunk, End, LossReasons, ProcessId, StreamKey, Time, Touch};
+use sensor_core::input::{Chunk, LossReasons, ProcessId, StreamKey, Time, Touch};
+pub use sensor_core::input::{Framed, Passed};
 
 /// One thing in a recording. They stand in the order in which they were written.
 #[derive(Clone, Debug)]
@@ -79,61 +79,6 @@ pub enum Item<'a> {
     },
     /// An event of the sensor about itself: losses, blind spots, start and stop of the recording.
     Event(v1::Event),
-}
-
-/// A [`Chunk`] without its bytes.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Passed {
-    /// See [`Chunk::time`].
-    pub time: Time,
-    /// See [`Chunk::stream`].
-    pub stream: StreamKey,
-    /// See [`Chunk::epoch`].
-    pub epoch: Time,
-    /// See [`Chunk::end`].
-    pub end: End,
-    /// See [`Chunk::process`].
-    pub process: ProcessId,
-    /// See [`Chunk::offset`].
-    pub offset: u64,
-    /// See [`Chunk::loss`].
-    pub loss: LossReasons,
-    /// See [`Chunk::packet_end`].
-    pub packet_end: bool,
-    /// See [`Chunk::ahead`].
-    pub ahead: bool,
-    /// See [`Chunk::since_birth`].
-    pub since_birth: bool,
-    /// How many bytes the chunk had.
-    pub length: u64,
-}
-
-impl From<&Chunk<'_>> for Passed {
-    fn from(chunk: &Chunk<'_>) -> Self {
-        let Chunk { time, stream, epoch, end, process, offset, loss, packet_end, ahead, since_birth, bytes } = *chunk;
-        Self { time, stream, epoch, end, process, offset, loss, packet_end, ahead, since_birth, length: bytes.len() as u64 }
-    }
-}
-
-/// A message of a stream, after redaction.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Framed<'a> {
-    /// When its last byte came.
-    pub time: Time,
-    /// Which stream.
-    pub stream: StreamKey,
-    /// See [`Chunk::epoch`].
-    pub epoch: Time,
-    /// Position in the stream of the original's first byte.
-    pub start: u64,
-    /// What was odd about the original.
-    pub marks: Marks,
-    /// Bytes of the original.
-    pub size: u64,
-    /// SHA-256 of the original.
-    pub sha256: [u8; 32],
-    /// The redacted JSON text, without a line end.
-    pub bytes: &'a [u8],
 }
 
 /// How much of the traffic a recording holds.

@@ -4,8 +4,9 @@ use crate::{
     bpf::{HeldStream, LoadError, Options, Programs, Verdicts, boot_clock, give_back_memory},
     capture::{Live, from_kernel, process_of, to_kernel},
     export::Exporter,
-    identity::{self, Exclusions, Identities},
+    identity::{self, Exclusions, Identities, Known},
     pipeline::{Change, Parts, Pipeline, Taken, VerdictTaker},
+    recording::Order,
     status::{KernelSide, Status},
 };
 use rustc_hash::FxHashMap;
@@ -40,6 +41,9 @@ pub enum AgentError {
     /// Signals or threads could not be set up.
     #[error("setting up the agent: {0}")]
     Setup(#[source] io::Error),
+    /// The recording cannot begin.
+    #[error("beginning the recording: {0}")]
+    Recording(#[source] io::Error),
     /// The output failed.
     #[error("writing events: {0}")]
     Output(#[source] io::Error),
@@ -57,6 +61,8 @@ pub struct Settings {
     pub identities: Identities,
     /// Where events go.
     pub exporter: Box<dyn Exporter>,
+    /// Makes a recording.
+    pub recording: Option<Order>,
     /// Name of the host.
     pub node: String,
 }
@@ -97,7 +103,7 @@ pub fn run(settings: Settings) -> Result<(), AgentError> {
 /// # Errors
 /// As for [`run`].
 pub fn capture(settings: Settings, stop: &AtomicBool, changes: Option<Receiver<Change>>) -> Result<(), AgentError> {
-    let Settings { kernel, mut engine, exclusions, mut identities, exporter, node } = settings;
+    let Settings { kernel, mut engine, exclusions, mut identities, exporter, recording, node } = settings;
     let mut programs = Programs::load(kernel)?;
     let verdicts = programs.take_verdicts()?;
     let counters = programs.take_counters()?;
@@ -116,7 +122,10 @@ pub fn capture(settings: Settings, stop: &AtomicBool, changes: Option<Receiver<C
     engine.node = node_number(&node);
     let status = Status::new(started, engine.boot_time, Some(KernelSide { programs, counters }), shortcomings(&absent, unnamed.as_ref()));
     let verdicts = Some(verdict_taker(verdicts));
-    let mut pipeline = Pipeline::new(Parts { source, config: engine, identities, exclusions, exporter, verdicts, node, status });
+    let recorder = recording.map(|order| order.begin(&engine, &node, wall)).transpose().map_err(AgentError::Recording)?;
+    let known = Known::live(identities, engine.boot_time);
+    let status = Some(status);
+    let mut pipeline = Pipeline::new(Parts { source, config: engine, known, exclusions, exporter, recorder, verdicts, node, status });
     if let Some(changes) = changes {
         pipeline.listen(changes);
     }
@@ -180,7 +189,8 @@ fn wall_clock() -> u64 {
 }
 
 /// A number for the host's name, so that ids of different hosts differ.
-fn node_number(name: &str) -> u64 {
+#[must_use]
+pub fn node_number(name: &str) -> u64 {
     let digest = ring::digest::digest(&ring::digest::SHA256, name.as_bytes());
     digest.as_ref().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }

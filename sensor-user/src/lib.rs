@@ -14,5 +14,7 @@ pub mod export;
 pub mod identity;
 pub mod outlet;
 pub mod pipeline;
+pub mod recording;
+pub mod replay;
 pub mod service;
 pub mod status;

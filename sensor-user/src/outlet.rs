@@ -1,16 +1,18 @@
 //! What the engine gives out, on its way to the exporter: the peers are named here, and verdicts go to the kernel.
 
 use crate::{
+    capture::Record,
     export::{Exporter, Outgoing, Shared, Summary, event},
-    identity::{Identities, Process},
+    identity::Known,
     pipeline::{Taken, VerdictTaker},
+    recording::Recorder,
     status::{BlindSpots, Told, blind_spot},
 };
 use mcp_sensor_proto::v1;
 use rustc_hash::FxHashMap;
 use sensor_core::{
-    event::{Body, Event, Implementation, Session, SessionId, Sink},
-    input::{Chunk, ProcessId, StreamKey, Time, Touch, Verdict},
+    event::{Body, Event, Implementation, Session, SessionId, SessionState, Sink},
+    input::{Between, Chunk, Framed, ProcessId, StreamKey, Time, Touch, Verdict},
 };
 use std::{collections::VecDeque, io, sync::Arc};
 
@@ -35,7 +37,7 @@ struct Made<Of, M> {
 }
 
 /// A peer, made of what identity knows and of what it said of itself.
-type MadePeer = Made<(Arc<Process>, Implementation), v1::Peer>;
+type MadePeer = Made<(Arc<v1::Peer>, Implementation), v1::Peer>;
 
 /// A side of a session.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -44,14 +46,20 @@ enum Side {
     Server,
 }
 
+const fn known_live(known: &Known) -> bool {
+    matches!(known, Known::Live(_))
+}
+
 /// Takes what the engine gives out.
 pub struct Outlet {
-    identities: Identities,
+    known: Known,
     exporter: Box<dyn Exporter>,
+    recorder: Option<Recorder>,
     verdicts: Option<VerdictTaker>,
     node: String,
     boot_time: u64,
-    sequence: u64,
+    /// The number of the last event; `None` in a replay, whose events have none.
+    sequence: Option<u64>,
     held: FxHashMap<SessionId, VecDeque<Held>>,
     held_events: usize,
     peers: FxHashMap<(ProcessId, Side), MadePeer>,
@@ -68,15 +76,23 @@ pub struct Outlet {
 impl Outlet {
     /// An outlet to `exporter`.
     #[must_use]
-    pub fn new(identities: Identities, exporter: Box<dyn Exporter>, verdicts: Option<VerdictTaker>, node: String, boot_time: u64) -> Self {
+    pub fn new(
+        known: Known,
+        exporter: Box<dyn Exporter>,
+        recorder: Option<Recorder>,
+        verdicts: Option<VerdictTaker>,
+        node: String,
+        boot_time: u64,
+    ) -> Self {
         Self {
             wants_messages: exporter.wants_messages(),
-            identities,
+            sequence: known_live(&known).then_some(0),
+            known,
             exporter,
+            recorder,
             verdicts,
             node,
             boot_time,
-            sequence: 0,
             held: FxHashMap::default(),
             held_events: 0,
             peers: FxHashMap::default(),
@@ -89,9 +105,28 @@ impl Outlet {
         }
     }
 
-    /// The table of processes.
-    pub const fn identities(&mut self) -> &mut Identities {
-        &mut self.identities
+    /// Who is behind a process.
+    pub const fn known(&mut self) -> &mut Known {
+        &mut self.known
+    }
+
+    /// The recording that is being made.
+    pub const fn recorder(&self) -> Option<&Recorder> {
+        self.recorder.as_ref()
+    }
+
+    /// Takes a record to the recording, before the engine gets it.
+    pub fn record(&mut self, record: &Record<'_>) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.record(record, &mut self.known);
+        }
+    }
+
+    /// The same for what was there before the first record.
+    pub fn record_held(&mut self, touch: &Touch) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.touch(touch, &mut self.known);
+        }
     }
 
     /// What was seen so far.
@@ -103,20 +138,26 @@ impl Outlet {
     /// A process wrote or read bytes. Where they may be JSON, what only the live process can tell is taken now.
     pub fn speaks(&mut self, chunk: &Chunk<'_>) {
         if matches!(chunk.bytes.first(), Some(b'{' | b'[')) {
-            self.identities.observe(chunk.process);
+            self.observe(chunk.process);
         }
     }
 
     /// A process used an end of a stream whose other end somebody of interest may use.
     pub fn listens(&mut self, touch: &Touch) {
-        self.identities.observe(touch.process);
+        self.observe(touch.process);
+    }
+
+    fn observe(&mut self, process: ProcessId) {
+        if let Some(identities) = self.known.identities() {
+            identities.observe(process);
+        }
     }
 
     /// The bytes that a process moved were taken at neither end, and the stream is of no session: a blind spot, MCP or
     /// not. Nobody can know.
     pub fn cannot_see(&mut self, touch: &Touch) {
         let spot = v1::BlindSpot {
-            process: Some(event::resolved(&self.identities.get(touch.process), self.boot_time)),
+            process: Some((*self.known.peer(touch.process)).clone()),
             reason: v1::blind_spot::Reason::NoBuffer.into(),
             detail: "bytes moved by calls that show no buffer at either end (splice, registered buffers)".to_owned(),
             bytes: touch.moved,
@@ -146,15 +187,23 @@ impl Outlet {
     pub fn tell(&mut self, sensor: v1::Sensor, now: Time) -> io::Result<()> {
         let wall = u128::from(now) + u128::from(self.boot_time);
         let event = v1::Event {
-            id: format!("{wall:016x}{:016x}", self.sequence),
+            id: format!("{wall:016x}{:016x}", self.sequence.unwrap_or(0)),
             time: Some(event::timestamp(now, self.boot_time)),
             node: self.node.clone(),
             severity: self.told.severity(&sensor).into(),
             body: Some(v1::event::Body::Sensor(sensor)),
             ..v1::Event::default()
         };
+        if let Some(recorder) = &mut self.recorder {
+            recorder.told(&event);
+        }
         self.give(event.into());
         self.flush()
+    }
+
+    /// Gives out an event that the sensor told of itself when it was recorded.
+    pub fn retell(&mut self, event: v1::Event) {
+        self.give(v1::Event { sequence: 0, ..event }.into());
     }
 
     /// Gives out the events whose peers are known by now, or that waited long enough.
@@ -165,8 +214,8 @@ impl Outlet {
         }
         let sessions: Vec<_> = self.held.keys().copied().collect();
         for session in sessions {
-            self.release_session(session, |held, identities| {
-                now.saturating_sub(held.since) >= HOLD || !held.peers.iter().flatten().any(|peer| identities.pending(*peer))
+            self.release_session(session, |held, known| {
+                now.saturating_sub(held.since) >= HOLD || !held.peers.iter().flatten().any(|peer| known.is_pending(*peer))
             });
         }
     }
@@ -179,10 +228,10 @@ impl Outlet {
         }
     }
 
-    fn release_session(&mut self, session: SessionId, ready: impl Fn(&Held, &Identities) -> bool) {
+    fn release_session(&mut self, session: SessionId, ready: impl Fn(&Held, &Known) -> bool) {
         let Some(mut queue) = self.held.remove(&session) else { return };
         while let Some(held) = queue.pop_front() {
-            if !ready(&held, &self.identities) {
+            if !ready(&held, &self.known) {
                 queue.push_front(held);
                 self.held.insert(session, queue);
                 return;
@@ -201,17 +250,23 @@ impl Outlet {
 
     /// Brings a peer that was made before all was known of its process up to date.
     fn complete(&mut self, peer: &mut Arc<Shared<v1::Peer>>, process: ProcessId) {
-        let v1::Peer { exe_sha256, command_line, ancestors, .. } = event::resolved(&self.identities.get(process), self.boot_time);
-        let known = peer.get();
-        if known.exe_sha256 != exe_sha256 || known.command_line != command_line || known.ancestors != ancestors {
-            *peer = Shared::new(v1::Peer { exe_sha256, command_line, ancestors, ..known.clone() });
+        let (resolved, told) = (self.known.peer(process), peer.get());
+        let complete = if told.exe.is_empty() {
+            v1::Peer { name: told.name.clone(), version: told.version.clone(), ..(*resolved).clone() }
+        } else {
+            // It may have begun another program meanwhile: only what takes time to find out is filled in.
+            let v1::Peer { exe_sha256, command_line, ancestors, .. } = (*resolved).clone();
+            v1::Peer { exe_sha256, command_line, ancestors, ..told.clone() }
+        };
+        if complete != *told {
+            *peer = Shared::new(complete);
         }
     }
 
     /// The peer behind a process, made anew only when identity or the session has learned something.
     fn peer(&mut self, side: Side, process: Option<ProcessId>, said: &Implementation) -> Option<Arc<Shared<v1::Peer>>> {
         let Some(process) = process else { return event::peer(None, said).map(Shared::new) };
-        let known = self.identities.get(process);
+        let known = self.known.peer(process);
         if let Some(made) = self.peers.get(&(process, side))
             && Arc::ptr_eq(&made.of.0, &known)
             && made.of.1 == *said
@@ -221,7 +276,7 @@ impl Outlet {
         if self.peers.len() >= PEERS {
             self.peers.clear();
         }
-        let shared = Shared::new(event::peer(Some(&event::resolved(&known, self.boot_time)), said)?);
+        let shared = Shared::new(event::peer(Some(&known), said)?);
         self.peers.insert((process, side), Made { of: (known, said.clone()), shared: Arc::clone(&shared) });
         Some(shared)
     }
@@ -243,8 +298,10 @@ impl Outlet {
 
     fn give(&mut self, mut event: Outgoing) {
         self.summary.count(&event.frame);
-        self.sequence += 1;
-        event.frame.sequence = self.sequence;
+        if let Some(sequence) = &mut self.sequence {
+            *sequence += 1;
+            event.frame.sequence = *sequence;
+        }
         if self.failure.is_none()
             && let Err(error) = self.exporter.event(&event)
         {
@@ -268,14 +325,19 @@ impl Outlet {
     /// # Errors
     /// Where the exporter fails.
     pub fn tick(&mut self, now: Time) -> io::Result<()> {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.tick(now, &mut self.known);
+        }
         let wall = u128::from(now) + u128::from(self.boot_time);
         self.exporter.tick(i64::try_from(wall).unwrap_or(i64::MAX))
     }
 
     /// What was lost behind this point so far.
     #[must_use]
-    pub fn losses(&self) -> Vec<v1::loss::Count> {
-        self.exporter.losses()
+    pub fn losses(&mut self) -> Vec<v1::loss::Count> {
+        let mut losses = self.exporter.losses();
+        losses.extend(self.recorder.as_mut().map(Recorder::losses).unwrap_or_default());
+        losses
     }
 
     /// What could not be read so far.
@@ -288,6 +350,9 @@ impl Outlet {
     /// # Errors
     /// Where the exporter fails.
     pub fn finish(&mut self, duration: Time) -> io::Result<()> {
+        if let Some(recorder) = &mut self.recorder {
+            self.summary.recording = recorder.finish().or_else(|| recorder.take_failure());
+        }
         self.flush()?;
         self.summary.duration = duration;
         self.exporter.finish(&self.summary)
@@ -296,13 +361,14 @@ impl Outlet {
 
 impl Sink for Outlet {
     fn event(&mut self, event: &Event<'_>) {
+        let session = event.session;
         if let Body::Message(message) = &event.body
             && !self.wants_messages
+            && self.recorder.is_none()
         {
             self.summary.count_message(message.size);
             return;
         }
-        let session = event.session;
         let built = Outgoing {
             frame: event::frame(event, &self.node, self.boot_time),
             session: Some(self.session(session)),
@@ -315,8 +381,17 @@ impl Sink for Outlet {
             self.blind_spots.add(spot);
         }
         let session = session.id;
+        if let Some(recorder) = &mut self.recorder {
+            recorder.event(session, &built, matches!(event.body, Body::Session(SessionState::Closed)), &mut self.known);
+            if let Body::Message(message) = &event.body
+                && !self.wants_messages
+            {
+                self.summary.count_message(message.size);
+                return;
+            }
+        }
         let peers = [event.client, event.server];
-        let pending = peers.iter().flatten().any(|peer| self.identities.pending(*peer));
+        let pending = peers.iter().flatten().any(|peer| self.known.is_pending(*peer));
         if (pending && self.held_events < HELD_EVENTS) || self.held.contains_key(&session) {
             self.held_events += 1;
             let since = self.now;
@@ -329,7 +404,34 @@ impl Sink for Outlet {
         self.give(built);
     }
 
+    fn bound(&mut self, stream: StreamKey, session: SessionId) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.bound(stream, session, &mut self.known);
+        }
+    }
+
+    fn framed(&mut self, framed: &Framed<'_>) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.framed(framed, &mut self.known);
+        }
+    }
+
+    fn between(&mut self, stream: StreamKey, epoch: Time, time: Time, what: Between) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.between(stream, epoch, time, what, &mut self.known);
+        }
+    }
+
+    fn swept(&mut self, now: Time) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.swept(now);
+        }
+    }
+
     fn verdict(&mut self, stream: StreamKey, _epoch: Time, verdict: Verdict) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.verdict(stream, verdict);
+        }
         if let Some(verdicts) = &mut self.verdicts {
             verdicts(stream, Taken::Verdict(verdict));
         }

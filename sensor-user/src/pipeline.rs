@@ -12,14 +12,16 @@
 use crate::{
     capture::{Progress, Record, Source, kin, process_of},
     export::Exporter,
-    identity::{Exclusions, Identities},
+    identity::{Exclusions, Known},
     outlet::Outlet,
+    recording::Recorder,
     status::Status,
 };
+use recording::Item;
 use rustc_hash::FxHashSet;
 use sensor_core::{
     engine::{Config, Engine},
-    input::{End, StreamKey, Time, Touch, Verdict},
+    input::{Between, End, StreamKey, Time, Touch, Verdict},
 };
 use std::{
     io,
@@ -65,10 +67,13 @@ pub struct Pipeline<S> {
     engine: Engine,
     outlet: Outlet,
     exclusions: Exclusions,
-    status: Status,
+    /// Absent in a replay: what the sensor told of itself is in the recording.
+    status: Option<Status>,
     last_tick: Time,
     excluded: Excluded,
     changes: Option<Receiver<Change>>,
+    /// The time of the first record of a replay.
+    began: Time,
 }
 
 /// What the configuration excludes, so far.
@@ -84,27 +89,29 @@ pub struct Parts<S> {
     /// What the engine is told.
     pub config: Config,
     /// Who is behind a pid.
-    pub identities: Identities,
+    pub known: Known,
     /// Whom to leave alone.
     pub exclusions: Exclusions,
     /// Where events go.
     pub exporter: Box<dyn Exporter>,
+    /// Makes a recording.
+    pub recorder: Option<Recorder>,
     /// Takes verdicts to the kernel; nobody where the source is a recording.
     pub verdicts: Option<VerdictTaker>,
     /// The host's name.
     pub node: String,
-    /// What the sensor says of itself.
-    pub status: Status,
+    /// What the sensor says of itself; nothing where the source is a recording, which has it.
+    pub status: Option<Status>,
 }
 
 impl<S: Source> Pipeline<S> {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts<S>) -> Self {
-        let Parts { source, config, identities, exclusions, exporter, verdicts, node, status } = parts;
-        let outlet = Outlet::new(identities, exporter, verdicts, node, config.boot_time);
+        let Parts { source, config, known, exclusions, exporter, recorder, verdicts, node, status } = parts;
+        let outlet = Outlet::new(known, exporter, recorder, verdicts, node, config.boot_time);
         let engine = Engine::new(config);
-        Self { source, engine, outlet, exclusions, status, last_tick: 0, excluded: Excluded::default(), changes: None }
+        Self { source, engine, outlet, exclusions, status, last_tick: 0, excluded: Excluded::default(), changes: None, began: 0 }
     }
 
     /// What is to change while it runs.
@@ -114,6 +121,7 @@ impl<S: Source> Pipeline<S> {
 
     /// Tells the pipeline of a stream that was open before it began, and of who holds an end of it.
     pub fn held(&mut self, touch: &Touch) {
+        self.outlet.record_held(touch);
         self.engine.touch(touch, &mut self.outlet);
     }
 
@@ -124,7 +132,11 @@ impl<S: Source> Pipeline<S> {
     /// # Errors
     /// Where the exporter fails; [`crate::export::is_closed`] tells whether only its reader has gone.
     pub fn run(&mut self, stop: &AtomicBool, mut end_source: impl FnMut(&mut S)) -> io::Result<()> {
-        self.outlet.tell(self.status.ready(), self.source.now())?;
+        if let Some(status) = &mut self.status {
+            status.audit(self.outlet.recorder().map(Recorder::audit_start), self.source.now());
+            self.outlet.tell(status.ready(), self.source.now())?;
+        }
+        self.began = self.source.now();
         let mut stopping = false;
         loop {
             if !stopping && stop.load(Ordering::Acquire) {
@@ -136,15 +148,7 @@ impl<S: Source> Pipeline<S> {
             if now.saturating_sub(self.last_tick) >= TICK || progress == Progress::End {
                 self.last_tick = now;
                 self.change();
-                self.engine.tick(now, &mut self.outlet);
-                self.outlet.release(now);
-                if let Some(sensor) = self.status.changes(now, &self.engine, &self.source, &mut self.outlet) {
-                    self.outlet.tell(sensor, now)?;
-                }
-                if self.status.take_records_lost() {
-                    // Among them may have been news of processes. Where /proc cannot be read, what is known stays.
-                    let _ = self.outlet.identities().repair();
-                }
+                self.look_after(now)?;
                 self.outlet.tick(now)?;
             }
             self.outlet.flush()?;
@@ -154,12 +158,41 @@ impl<S: Source> Pipeline<S> {
         }
     }
 
+    /// Periodic work of the live sensor. A replay's engine is told by the recording when to do its own.
+    fn look_after(&mut self, now: Time) -> io::Result<()> {
+        let Self { source, engine, outlet, status, .. } = self;
+        let Some(status) = status else {
+            outlet.release(now);
+            return Ok(());
+        };
+        engine.tick(now, outlet);
+        outlet.release(now);
+        if let Some(failure) = outlet.recorder().and_then(Recorder::take_failure) {
+            tracing::warn!(failure, "the recording could not be written");
+            status.note(Some(format!("the recording could not be written: {failure}")));
+        }
+        if let Some(sensor) = status.changes(now, engine, source, outlet) {
+            outlet.tell(sensor, now)?;
+        }
+        if status.take_records_lost()
+            && let Some(identities) = outlet.known().identities()
+        {
+            // Among them may have been news of processes. Where /proc cannot be read, what is known stays.
+            let _ = identities.repair();
+        }
+        Ok(())
+    }
+
     /// Does what it is told to do otherwise.
     fn change(&mut self) {
         let Self { outlet, exclusions, status, excluded, changes, .. } = self;
         for change in changes.iter().flat_map(Receiver::try_iter) {
             match change {
-                Change::Note(note) => status.note(note),
+                Change::Note(note) => {
+                    if let Some(status) = status {
+                        status.note(note);
+                    }
+                }
                 Change::Exclusions(new) => {
                     *exclusions = new;
                     // An ignored stream is probed again soon, and excluded again where that still holds.
@@ -180,7 +213,9 @@ impl<S: Source> Pipeline<S> {
                 }
                 return;
             }
+            outlet.record(&record);
             match record {
+                Record::Recorded(item) => replay(item, engine, outlet),
                 Record::Chunk(chunk) => {
                     outlet.speaks(&chunk);
                     engine.chunk(&chunk, outlet);
@@ -193,16 +228,22 @@ impl<S: Source> Pipeline<S> {
                     }
                 }
                 Record::Exec(exec) => {
-                    outlet.identities().exec(&exec);
+                    if let Some(identities) = outlet.known().identities() {
+                        identities.exec(&exec);
+                    }
                     engine.exec(process_of(&exec.header), exec.header.time);
                 }
                 Record::Fork(fork) => {
-                    outlet.identities().fork(&fork);
+                    if let Some(identities) = outlet.known().identities() {
+                        identities.fork(&fork);
+                    }
                     let (parent, child) = kin(&fork);
                     engine.fork(parent, child, fork.header.time);
                 }
                 Record::Exit(exit) => {
-                    outlet.identities().exit(&exit);
+                    if let Some(identities) = outlet.known().identities() {
+                        identities.exit(&exit);
+                    }
                     engine.exit(process_of(&exit.header), exit.header.time, outlet);
                 }
             }
@@ -211,9 +252,38 @@ impl<S: Source> Pipeline<S> {
 
     fn finish(&mut self, now: Time) -> io::Result<()> {
         self.outlet.release_all();
-        let sensor = self.status.stopping(&self.engine, &self.source, &mut self.outlet);
-        self.outlet.tell(sensor, now)?;
-        self.outlet.finish(now.saturating_sub(self.status.started()))
+        let mut started = self.began;
+        if let Some(status) = &mut self.status {
+            status.audit(self.outlet.recorder().map(Recorder::audit_stop), now);
+            let sensor = status.stopping(&self.engine, &self.source, &mut self.outlet);
+            self.outlet.tell(sensor, now)?;
+            started = status.started();
+        }
+        self.outlet.finish(now.saturating_sub(started))
+    }
+}
+
+/// Takes what a recording holds to where it went when it was recorded.
+fn replay(item: Item<'_>, engine: &mut Engine, outlet: &mut Outlet) {
+    match item {
+        Item::Process { id, peer, .. } => {
+            if let Known::Recorded(recorded) = outlet.known() {
+                recorded.learn(id, peer);
+            }
+        }
+        Item::Chunk(chunk) => engine.chunk(&chunk, outlet),
+        Item::Touch(touch) => {
+            engine.touch(&touch, outlet);
+        }
+        Item::Passed(passed) => engine.passed(&passed, outlet),
+        Item::Message(framed) => engine.framed(&framed, outlet),
+        Item::Noise { time, stream, epoch, bytes } => engine.between(stream, epoch, time, Between::Noise(bytes), outlet),
+        Item::Gap { time, stream, epoch, bytes, reasons } => engine.between(stream, epoch, time, Between::Gap(bytes, reasons), outlet),
+        Item::Fork { time, parent, child } => engine.fork(parent, child, time),
+        Item::Exec { time, process } => engine.exec(process, time),
+        Item::Exit { time, process } => engine.exit(process, time, outlet),
+        Item::Tick { time } => engine.tick(time, outlet),
+        Item::Event(event) => outlet.retell(event),
     }
 }
 
@@ -225,9 +295,9 @@ fn exclusion(record: &Record<'_>, exclusions: &Exclusions, outlet: &mut Outlet) 
     let (stream, process, _end): (StreamKey, _, End) = match record {
         Record::Chunk(chunk) => (chunk.stream, chunk.process, chunk.end),
         Record::Touch(touch) => (touch.stream, touch.process, touch.end),
-        Record::Exec(_) | Record::Fork(_) | Record::Exit(_) => return None,
+        Record::Exec(_) | Record::Fork(_) | Record::Exit(_) | Record::Recorded(_) => return None,
     };
-    exclusions.matches(&outlet.identities().get(process))?;
+    exclusions.matches(&outlet.known().identities()?.get(process))?;
     outlet.exclude(stream);
     Some(stream)
 }

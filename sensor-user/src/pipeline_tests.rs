@@ -75,12 +75,13 @@ fn said(seconds: Time, act: impl Fn(Time, &Kept, &Sender<Change>)) -> Vec<(i64, 
     let mut pipeline = Pipeline::new(Parts {
         source,
         config: Config::default(),
-        identities: crate::agent::identities(sensor_core::redact::Level::Full),
+        known: Known::live(crate::agent::identities(sensor_core::redact::Level::Full), 0),
         exclusions: Exclusions::default(),
         exporter: Box::new(kept.clone()),
+        recorder: None,
         verdicts: None,
         node: "node-1".to_owned(),
-        status: Status::new(0, 0, None, String::new()),
+        status: Some(Status::new(0, 0, None, String::new())),
     });
     pipeline.listen(changed);
     pipeline.run(&AtomicBool::new(false), |_| {}).unwrap();

@@ -93,6 +93,8 @@ pub struct Status {
     detail: String,
     note: Option<String>,
     news: bool,
+    /// What was done at somebody's order and not told yet.
+    audits: Vec<v1::Audit>,
     told: v1::Loss,
     told_at: Time,
     alive_at: Time,
@@ -107,7 +109,20 @@ impl Status {
     pub fn new(started: Time, boot_time: u64, kernel: Option<KernelSide>, detail: String) -> Self {
         let (told, told_at, alive_at) = (v1::Loss::default(), 0, started);
         let (records_lost, news_of_lost_records) = (0, false);
-        Self { started, boot_time, kernel, detail, note: None, news: false, told, told_at, alive_at, records_lost, news_of_lost_records }
+        Self {
+            started,
+            boot_time,
+            kernel,
+            detail,
+            note: None,
+            news: false,
+            audits: Vec::new(),
+            told,
+            told_at,
+            alive_at,
+            records_lost,
+            news_of_lost_records,
+        }
     }
 
     /// When the sensor started.
@@ -118,7 +133,7 @@ impl Status {
 
     /// The first event: from here on everything is seen.
     #[must_use]
-    pub fn ready(&self) -> v1::Sensor {
+    pub fn ready(&mut self) -> v1::Sensor {
         self.sensor(State::Ready, v1::Loss::default(), Vec::new())
     }
 
@@ -157,7 +172,14 @@ impl Status {
         self.sensor(State::Stopping, loss, outlet.blind_spots().spots.clone())
     }
 
-    fn sensor(&self, state: State, loss: v1::Loss, blind_spots: Vec<v1::BlindSpot>) -> v1::Sensor {
+    /// Something was done at somebody's order. Told with the next event.
+    pub fn audit(&mut self, audit: Option<v1::Audit>, now: Time) {
+        self.news |= audit.is_some();
+        let time = Some(timestamp(now, self.boot_time));
+        self.audits.extend(audit.map(|audit| v1::Audit { time, ..audit }));
+    }
+
+    fn sensor(&mut self, state: State, loss: v1::Loss, blind_spots: Vec<v1::BlindSpot>) -> v1::Sensor {
         v1::Sensor {
             state: state.into(),
             detail: self.told_detail(),
@@ -165,6 +187,7 @@ impl Status {
             started: Some(timestamp(self.started, self.boot_time)),
             loss: Some(loss),
             blind_spots,
+            audits: std::mem::take(&mut self.audits),
         }
     }
 
@@ -173,7 +196,7 @@ impl Status {
         parts.into_iter().flatten().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
     }
 
-    fn loss(&mut self, engine: &Engine, source: &impl Source, outlet: &Outlet) -> v1::Loss {
+    fn loss(&mut self, engine: &Engine, source: &impl Source, outlet: &mut Outlet) -> v1::Loss {
         let mut counts = Vec::new();
         if let Some(KernelSide { programs, counters }) = &self.kernel {
             match counters.read() {

@@ -123,6 +123,9 @@ pub struct Sensor {
     /// What speaks MCP, or may, and cannot be read. The whole list each time.
     #[prost(message, repeated, tag = "6")]
     pub blind_spots: ::prost::alloc::vec::Vec<BlindSpot>,
+    /// What was done at somebody's order that must not go unnoticed, since the last event of the sensor.
+    #[prost(message, repeated, tag = "7")]
+    pub audits: ::prost::alloc::vec::Vec<Audit>,
 }
 /// Nested message and enum types in `Sensor`.
 pub mod sensor {
@@ -178,6 +181,68 @@ pub mod sensor {
         }
     }
 }
+/// Something that was done at somebody's order.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Audit {
+    /// What was done.
+    #[prost(enumeration = "audit::Kind", tag = "1")]
+    pub kind: i32,
+    /// To what: a file or folder.
+    #[prost(string, tag = "2")]
+    pub subject: ::prost::alloc::string::String,
+    /// How, in words: level, filter, totals.
+    #[prost(string, tag = "3")]
+    pub detail: ::prost::alloc::string::String,
+    /// When.
+    #[prost(message, optional, tag = "4")]
+    pub time: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// Nested message and enum types in `Audit`.
+pub mod audit {
+    /// What was done.
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Kind {
+        /// Not known.
+        Unspecified = 0,
+        /// A recording began.
+        RecordingStarted = 1,
+        /// A recording ended.
+        RecordingStopped = 2,
+    }
+    impl Kind {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "KIND_UNSPECIFIED",
+                Self::RecordingStarted => "RECORDING_STARTED",
+                Self::RecordingStopped => "RECORDING_STOPPED",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "KIND_UNSPECIFIED" => Some(Self::Unspecified),
+                "RECORDING_STARTED" => Some(Self::RecordingStarted),
+                "RECORDING_STOPPED" => Some(Self::RecordingStopped),
+                _ => None,
+            }
+        }
+    }
+}
 /// What was lost between the system call and the consumer, since the sensor started.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Loss {
@@ -197,7 +262,7 @@ pub mod loss {
         #[prost(enumeration = "Reason", tag = "2")]
         pub reason: i32,
         /// How many units of that place were lost: records in the kernel and the queue, messages in the pipeline, events
-        /// behind it.
+        /// behind it, items in a recording.
         #[prost(uint64, tag = "3")]
         pub count: u64,
         /// Bytes of payload in them. 0 where that is not known.
@@ -230,6 +295,8 @@ pub mod loss {
         Export = 4,
         /// In the spool on disk.
         Spool = 5,
+        /// In a recording.
+        Recording = 6,
     }
     impl Place {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -244,6 +311,7 @@ pub mod loss {
                 Self::Pipeline => "PIPELINE",
                 Self::Export => "EXPORT",
                 Self::Spool => "SPOOL",
+                Self::Recording => "RECORDING",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -255,6 +323,7 @@ pub mod loss {
                 "PIPELINE" => Some(Self::Pipeline),
                 "EXPORT" => Some(Self::Export),
                 "SPOOL" => Some(Self::Spool),
+                "RECORDING" => Some(Self::Recording),
                 _ => None,
             }
         }
@@ -297,6 +366,8 @@ pub mod loss {
         SpoolFull = 10,
         /// A table in the kernel had no room for another stream.
         MapFull = 11,
+        /// A file could not be written.
+        WriteFailed = 12,
     }
     impl Reason {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -317,6 +388,7 @@ pub mod loss {
                 Self::ProgramSkipped => "PROGRAM_SKIPPED",
                 Self::SpoolFull => "SPOOL_FULL",
                 Self::MapFull => "MAP_FULL",
+                Self::WriteFailed => "WRITE_FAILED",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -334,6 +406,7 @@ pub mod loss {
                 "PROGRAM_SKIPPED" => Some(Self::ProgramSkipped),
                 "SPOOL_FULL" => Some(Self::SpoolFull),
                 "MAP_FULL" => Some(Self::MapFull),
+                "WRITE_FAILED" => Some(Self::WriteFailed),
                 _ => None,
             }
         }

@@ -6,10 +6,12 @@
 mod key;
 mod live;
 mod record;
+mod recorded;
 
 pub use key::{from_kernel, to_kernel};
 pub use live::Live;
 pub use record::{DecodeError, Record, decode, kin, process_of};
+pub use recorded::{Pace, Recorded};
 
 use sensor_core::input::Time;
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! Decoding the kernel's records.
 
 use super::key::from_kernel;
+use recording::Item;
 use sensor_core::input::{Chunk, End, LossReasons, ProcessId, Touch};
 use sensor_ebpf::{ChunkRecord, ExecRecord, ExitRecord, Flags, ForkRecord, Loss, RecordHeader, RecordKind};
 use thiserror::Error;
@@ -18,6 +19,8 @@ pub enum Record<'a> {
     Fork(ForkRecord),
     /// A process ended.
     Exit(ExitRecord),
+    /// What a recording holds.
+    Recorded(Item<'a>),
 }
 
 /// Why bytes are no record.

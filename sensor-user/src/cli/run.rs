@@ -45,6 +45,7 @@ fn watch(options: &Watch) -> Result<Exit, Failure> {
         exclusions: exclusions(options)?,
         identities: agent::identities(level),
         node: agent::host_name(),
+        recording: None,
         exporter: Box::new(Filtered {
             filter: Filter::new(&options.filters),
             messages: options.messages,
@@ -56,7 +57,7 @@ fn watch(options: &Watch) -> Result<Exit, Failure> {
         Ok(()) => Ok(Exit::Ok),
         Err(AgentError::Output(error)) if is_closed(&error) => Ok(Exit::Ok),
         Err(AgentError::Output(error)) => Err(Failure::of_output(error)),
-        Err(error @ AgentError::Setup(_)) => Err(Failure::new(Exit::Failed, error.to_string())),
+        Err(error @ (AgentError::Setup(_) | AgentError::Recording(_))) => Err(Failure::new(Exit::Failed, error.to_string())),
         Err(AgentError::Load(error)) => Err(cannot_capture(&error)),
     }
 }

@@ -12,8 +12,6 @@ use prost_types::Timestamp;
 use sensor_core::event as core;
 use sensor_core::input::{LossReasons, Time};
 
-use crate::identity::Process;
-
 /// Makes the proto's event, but for its session and its peers: see [`session`] and [`peer`].
 ///
 /// `boot_time` is when the host booted, in nanoseconds since 1970.
@@ -37,12 +35,6 @@ const fn severity(body: &core::Body<'_>) -> Severity {
         core::Body::ToolCall(_) | core::Body::Session(_) => Severity::Info,
         core::Body::Gap(_) => Severity::Medium,
     }
-}
-
-/// A process as the proto's peer: everything but its address and what MCP says of it. `boot_time` as in [`build`].
-#[must_use]
-pub fn resolved(process: &Process, boot_time: u64) -> v1::Peer {
-    process.to_peer(i64::try_from(boot_time).unwrap_or(i64::MAX))
 }
 
 /// A time since boot as wall-clock time. `boot_time` is in nanoseconds since 1970.

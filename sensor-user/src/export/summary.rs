@@ -42,6 +42,8 @@ pub struct Summary {
     pub blind_spots: Vec<BlindSpot>,
     /// The kernel's counters could not be read: it may have lost more.
     pub unknown_loss: bool,
+    /// How a recording went, in words.
+    pub recording: Option<String>,
 }
 
 impl Summary {
@@ -93,6 +95,9 @@ impl Summary {
         );
         self.render_loss(styles, &mut shown);
         self.render_blind_spots(styles, &mut shown);
+        if let Some(recording) = &self.recording {
+            push_line(styles, Style::PLAIN, recording, &mut shown);
+        }
         shown
     }
 

@@ -18,6 +18,7 @@
 mod cgroup;
 mod exclude;
 mod hash;
+mod known;
 mod observe;
 mod proc;
 mod process;
@@ -32,6 +33,7 @@ mod worker;
 
 pub use cgroup::{Cgroup, Container, Runtime};
 pub use exclude::{Exclusion, Exclusions};
+pub use known::{Known, Recorded};
 pub use process::{Ancestor, FileId, Origin, Process};
 pub use table::Limits;
 pub use worker::Counts;

@@ -123,6 +123,7 @@ pub fn run(given: &Given, environment: &Environment) -> Result<(), ServiceError>
         exclusions: exclusions(&config),
         identities: agent::identities(level(&config)),
         exporter,
+        recording: None,
         node,
     };
     let captured = agent::capture(settings, stop.flag(), Some(changed));

@@ -1,0 +1,117 @@
+//! Who is behind a process, as events tell it: looked up live, or as a recording tells it.
+
+use super::{Identities, Process};
+use mcp_sensor_proto::v1;
+use prost_types::Timestamp;
+use rustc_hash::FxHashMap;
+use sensor_core::input::{ProcessId, Time};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Processes that are kept ready; beyond it live ones are made anew, and of a recording's the first are forgotten.
+const PROCESSES: usize = 32 * 1024;
+
+/// See the module.
+pub enum Known {
+    /// Looked up on this host.
+    Live(Box<Live>),
+    /// As a recording tells it.
+    Recorded(Recorded),
+}
+
+/// See [`Known::Live`].
+pub struct Live {
+    /// The table of processes.
+    pub identities: Identities,
+    boot_time: u64,
+    peers: FxHashMap<ProcessId, (Arc<Process>, Arc<v1::Peer>)>,
+}
+
+/// See [`Known::Recorded`].
+#[derive(Default)]
+pub struct Recorded {
+    boot_time: u64,
+    peers: FxHashMap<ProcessId, Arc<v1::Peer>>,
+    ages: VecDeque<ProcessId>,
+}
+
+impl Known {
+    /// Looks processes up in the table. `boot_time` is when the host booted, in nanoseconds since 1970.
+    #[must_use]
+    pub fn live(identities: Identities, boot_time: u64) -> Self {
+        Self::Live(Box::new(Live { identities, boot_time, peers: FxHashMap::default() }))
+    }
+
+    /// Knows what a recording will tell.
+    #[must_use]
+    pub fn recorded(boot_time: u64) -> Self {
+        Self::Recorded(Recorded { boot_time, ..Recorded::default() })
+    }
+
+    /// The process as a peer, but for what MCP says of it; another one when more is known.
+    pub fn peer(&mut self, process: ProcessId) -> Arc<v1::Peer> {
+        match self {
+            Self::Live(live) => live.peer(process),
+            Self::Recorded(recorded) => recorded.peer(process),
+        }
+    }
+
+    /// True while more will be known of the process in a moment.
+    #[must_use]
+    pub fn is_pending(&self, process: ProcessId) -> bool {
+        match self {
+            Self::Live(live) => live.identities.pending(process),
+            Self::Recorded(recorded) => !recorded.peers.contains_key(&process),
+        }
+    }
+
+    /// The table of processes of this host, where there is one.
+    pub const fn identities(&mut self) -> Option<&mut Identities> {
+        match self {
+            Self::Live(live) => Some(&mut live.identities),
+            Self::Recorded(_) => None,
+        }
+    }
+}
+
+impl Live {
+    fn peer(&mut self, process: ProcessId) -> Arc<v1::Peer> {
+        let known = self.identities.get(process);
+        if let Some((of, peer)) = self.peers.get(&process)
+            && Arc::ptr_eq(of, &known)
+        {
+            return Arc::clone(peer);
+        }
+        if self.peers.len() >= PROCESSES {
+            self.peers.clear();
+        }
+        let peer = Arc::new(known.to_peer(i64::try_from(self.boot_time).unwrap_or(i64::MAX)));
+        self.peers.insert(process, (known, Arc::clone(&peer)));
+        peer
+    }
+}
+
+impl Recorded {
+    /// Takes what the recording tells of a process.
+    pub fn learn(&mut self, process: ProcessId, peer: v1::Peer) {
+        if self.peers.insert(process, Arc::new(peer)).is_none() {
+            self.ages.push_back(process);
+            if self.ages.len() > PROCESSES
+                && let Some(oldest) = self.ages.pop_front()
+            {
+                self.peers.remove(&oldest);
+            }
+        }
+    }
+
+    fn peer(&mut self, process: ProcessId) -> Arc<v1::Peer> {
+        if let Some(peer) = self.peers.get(&process) {
+            return Arc::clone(peer);
+        }
+        Arc::new(v1::Peer { pid: process.pid, start_time: Some(self.timestamp(process.start_time)), ..v1::Peer::default() })
+    }
+
+    fn timestamp(&self, time: Time) -> Timestamp {
+        crate::export::event::timestamp(time, self.boot_time)
+    }
+}

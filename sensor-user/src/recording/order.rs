@@ -1,0 +1,131 @@
+//! What an operator asks to be recorded, and its beginning.
+
+use super::{Choice, Keep, Plan, Recorder, Spool};
+use recording::{Header, Item, Level, Writer, writer};
+use sensor_core::engine;
+use std::{
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+};
+
+/// Bytes that wait for the file at most.
+const QUEUE: usize = 32 << 20;
+/// Time after which what waits is written to the file even if it is little, in nanoseconds.
+const FLUSH: u64 = 1_000_000_000;
+/// The same for an encrypted file, which grows by up to 64 KiB each time.
+const FLUSH_ENCRYPTED: u64 = 30_000_000_000;
+
+/// What is to be recorded, and to where.
+pub struct Order {
+    /// How much of the traffic.
+    pub level: Level,
+    /// Which sessions.
+    pub choice: Choice,
+    /// Bytes held in memory of what may have to be recorded yet.
+    pub memory: usize,
+    /// What is recorded, in words; empty for everything.
+    pub filter: String,
+    /// Who asked, in words.
+    pub reason: String,
+    /// How it is written.
+    pub options: writer::Options,
+    /// To where.
+    pub destination: Destination,
+}
+
+/// Where a recording goes.
+pub enum Destination {
+    /// A new file.
+    File(File, PathBuf),
+}
+
+impl Destination {
+    /// Makes a new file that only its owner can read.
+    ///
+    /// # Errors
+    /// Where it exists already, or cannot be made.
+    pub fn file(path: &Path) -> io::Result<Self> {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        let file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
+        Ok(Self::File(file, path.to_owned()))
+    }
+}
+
+impl Order {
+    /// Begins the recording. `now` is in nanoseconds since 1970.
+    ///
+    /// # Errors
+    /// Where the file cannot be written, or there is no thread to be had.
+    pub fn begin(self, engine: &engine::Config, node: &str, now: u64) -> io::Result<Recorder> {
+        let Self { level, choice, memory, filter, reason, options, destination } = self;
+        let header = Header {
+            node: node.to_owned(),
+            boot_time: engine.boot_time,
+            level,
+            sensor_version: env!("CARGO_PKG_VERSION").to_owned(),
+            filter: filter.clone(),
+            message_bytes: engine.message_bytes as u64,
+            body_limit: engine.body_limit as u64,
+            started: now,
+            reason,
+        };
+        let (keep, subject): (Box<dyn Keep>, String) = match destination {
+            Destination::File(file, path) => {
+                let flush = if options.recipients.is_empty() { FLUSH } else { FLUSH_ENCRYPTED };
+                let writer = Some(Writer::new(file, &header, options)?);
+                (Box::new(OneFile { writer, flushed: now, flush }), path.display().to_string())
+            }
+        };
+        let spool = Spool::start(keep, QUEUE)?;
+        Ok(Recorder::new(Plan { level, choice, memory, subject, filter }, spool))
+    }
+}
+
+/// A single file. Once it has failed it is given up: what it holds can be read.
+struct OneFile {
+    writer: Option<Writer<File>>,
+    flushed: u64,
+    flush: u64,
+}
+
+impl OneFile {
+    /// Items that are lost where the file fails with one of them in hand.
+    fn failed(&mut self, error: io::Error, in_hand: u64) -> (u64, io::Error) {
+        let waiting = self.writer.take().map_or(0, |writer| writer.waiting());
+        (waiting + in_hand, error)
+    }
+}
+
+impl Keep for OneFile {
+    fn item(&mut self, _now: u64, item: &Item<'_>) -> Result<(), (u64, io::Error)> {
+        let Some(writer) = &mut self.writer else { return Err((1, io::Error::other("the file was given up"))) };
+        match writer.item(item) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Err((1, error)),
+            // Where it fails, the item waits in the writer with the others.
+            Err(error) => Err(self.failed(error, 0)),
+        }
+    }
+
+    fn tick(&mut self, now: u64) -> Result<(), (u64, io::Error)> {
+        if now.saturating_sub(self.flushed) < self.flush {
+            return Ok(());
+        }
+        self.flushed = now;
+        match self.writer.as_mut().map(Writer::flush_block) {
+            Some(Err(error)) => Err(self.failed(error, 0)),
+            _ => Ok(()),
+        }
+    }
+
+    fn finish(mut self: Box<Self>, _now: u64) -> Result<String, (u64, io::Error)> {
+        let Some(writer) = self.writer.take() else { return Ok("the recording is not complete: its file was given up".to_owned()) };
+        let waiting = writer.waiting();
+        let (file, manifest) = writer.finish().map_err(|error| (waiting, error))?;
+        file.sync_all().map_err(|error| (0, error))?;
+        let bytes = file.metadata().map_or(0, |metadata| metadata.len());
+        let items = manifest.summary.items();
+        Ok(format!("recorded {} in {}", present::units::count(items, "item"), present::units::bytes(bytes)))
+    }
+}

@@ -1,0 +1,374 @@
+//! Decides which items go into the recording, and in which order.
+//!
+//! The pipeline tells the recorder of every record before the engine gets it; the engine's answers (a stream belongs to a session, a
+//! message was framed, an event came of it) come while it works. What cannot be decided yet is held.
+//!
+//! Invariants: items of a stream are written in the order in which they came; who a process is stands before the first item with it,
+//! and again when more is known; the engine's sweeps stand where they happened, so that a replay does then what was done live.
+
+use super::{Choice, Owned, Spool, held::Held, kin::Kin};
+use crate::{
+    capture::{Record, kin, process_of},
+    export::Outgoing,
+    identity::Known,
+};
+use mcp_sensor_proto::v1::{self, Audit, audit, loss::Count};
+use recording::{Item, Level};
+use rustc_hash::{FxHashMap, FxHashSet};
+use sensor_core::{
+    event::SessionId,
+    input::{Between, Framed, ProcessId, StreamKey, Time, Touch, Verdict},
+    json::Tape,
+    redact::{self, Redactor},
+};
+use std::sync::Arc;
+
+/// Processes whose identity as written is remembered; beyond it all are written anew.
+const WRITTEN: usize = 32 * 1024;
+
+/// What is to be recorded.
+pub struct Plan {
+    /// How much of the traffic.
+    pub level: Level,
+    /// Which sessions.
+    pub choice: Choice,
+    /// Bytes held in memory of what may have to be recorded yet.
+    pub memory: usize,
+    /// Where it goes: a file or a folder, for people.
+    pub subject: String,
+    /// What is recorded, in words.
+    pub filter: String,
+}
+
+/// A session whose streams are known.
+#[derive(Default)]
+struct Session {
+    streams: Vec<StreamKey>,
+    chosen: bool,
+}
+
+/// A stream of a session.
+#[derive(Default)]
+struct Stream {
+    sessions: Vec<SessionId>,
+    chosen: bool,
+    /// See [`sensor_core::input::Chunk::epoch`].
+    epoch: Time,
+}
+
+/// See the module.
+pub struct Recorder {
+    plan: Plan,
+    spool: Spool,
+    held: Held,
+    kin: Kin,
+    streams: FxHashMap<StreamKey, Stream>,
+    sessions: FxHashMap<SessionId, Session>,
+    /// Who a process is, as it was written last.
+    written: FxHashMap<ProcessId, Arc<v1::Peer>>,
+    /// Processes in the recording of which more will be known in a moment.
+    unresolved: FxHashSet<ProcessId>,
+    /// When the engine swept last, where that was not written yet.
+    swept: Option<Time>,
+    now: Time,
+    redactor: Redactor,
+    tape: Tape,
+    scratch: String,
+}
+
+impl Recorder {
+    /// A recorder that writes to `spool`.
+    #[must_use]
+    pub fn new(plan: Plan, spool: Spool) -> Self {
+        Self {
+            held: Held::new(plan.memory, plan.choice.patience()),
+            plan,
+            spool,
+            kin: Kin::default(),
+            streams: FxHashMap::default(),
+            sessions: FxHashMap::default(),
+            written: FxHashMap::default(),
+            unresolved: FxHashSet::default(),
+            swept: None,
+            now: 0,
+            redactor: Redactor::new(redact::Level::Redacted),
+            tape: Tape::new(),
+            scratch: String::new(),
+        }
+    }
+
+    /// Takes a record, before the engine gets it.
+    pub fn record(&mut self, record: &Record<'_>, known: &mut Known) {
+        match record {
+            Record::Chunk(chunk) => {
+                self.now = self.now.max(chunk.time);
+                let item = match self.plan.level {
+                    Level::Full => Item::Chunk(*chunk),
+                    Level::Redacted => Item::Passed(chunk.into()),
+                };
+                self.of_stream(chunk.stream, chunk.epoch, &item, known);
+            }
+            Record::Touch(touch) => self.touch(touch, known),
+            Record::Exec(exec) => self.of_process(&Item::Exec { time: exec.header.time, process: process_of(&exec.header) }, known),
+            Record::Fork(fork) => {
+                let (parent, child) = kin(fork);
+                self.of_process(&Item::Fork { time: fork.header.time, parent, child }, known);
+            }
+            Record::Exit(exit) => self.of_process(&Item::Exit { time: exit.header.time, process: process_of(&exit.header) }, known),
+            Record::Recorded(_) => {}
+        }
+    }
+
+    /// Takes the news that an end of a stream was used.
+    pub fn touch(&mut self, touch: &Touch, known: &mut Known) {
+        self.now = self.now.max(touch.time);
+        self.of_stream(touch.stream, touch.epoch, &Item::Touch(*touch), known);
+    }
+
+    /// A message was framed.
+    pub fn framed(&mut self, framed: &Framed<'_>, known: &mut Known) {
+        if self.plan.level != Level::Redacted {
+            return;
+        }
+        let mut text = std::mem::take(&mut self.scratch);
+        text.clear();
+        if self.tape.parse(framed.bytes).is_ok()
+            && let Some(root) = self.tape.root(framed.bytes)
+        {
+            self.redactor.value(root, usize::MAX, &mut text);
+        }
+        self.of_stream(framed.stream, framed.epoch, &Item::Message(Framed { bytes: text.as_bytes(), ..*framed }), known);
+        text.shrink_to(1 << 20);
+        self.scratch = text;
+    }
+
+    /// Something else was found in a stream.
+    pub fn between(&mut self, stream: StreamKey, epoch: Time, time: Time, what: Between, known: &mut Known) {
+        if self.plan.level != Level::Redacted {
+            return;
+        }
+        let item = match what {
+            Between::Noise(bytes) => Item::Noise { time, stream, epoch, bytes },
+            Between::Gap(bytes, reasons) => Item::Gap { time, stream, epoch, bytes, reasons },
+        };
+        self.of_stream(stream, epoch, &item, known);
+    }
+
+    /// A stream belongs to a session.
+    pub fn bound(&mut self, stream: StreamKey, session: SessionId, known: &mut Known) {
+        let of = self.streams.entry(stream).or_default();
+        if !of.sessions.contains(&session) {
+            of.sessions.push(session);
+        }
+        let record = self.sessions.entry(session).or_default();
+        if !record.streams.contains(&stream) {
+            record.streams.push(stream);
+        }
+        if record.chosen || matches!(self.plan.choice, Choice::All) {
+            self.choose(session, known);
+        }
+    }
+
+    /// The engine has decided about a stream.
+    pub fn verdict(&mut self, stream: StreamKey, verdict: Verdict) {
+        if verdict == Verdict::Ignore {
+            self.held.forget(&stream);
+            self.streams.remove(&stream);
+        }
+    }
+
+    /// An event of a session.
+    pub fn event(&mut self, session: SessionId, event: &Outgoing, is_end: bool, known: &mut Known) {
+        if !self.sessions.get(&session).is_some_and(|record| record.chosen) && self.plan.choice.is_for(event) {
+            self.choose(session, known);
+        }
+        if is_end {
+            self.ended(session);
+        }
+    }
+
+    /// The engine swept.
+    pub const fn swept(&mut self, now: Time) {
+        self.swept = Some(now);
+    }
+
+    /// An event of the sensor about itself.
+    pub fn told(&mut self, event: &v1::Event) {
+        self.write(&Item::Event(event.clone()));
+    }
+
+    /// Periodic work.
+    pub fn tick(&mut self, now: Time, known: &mut Known) {
+        self.now = self.now.max(now);
+        self.held.age(now);
+        if self.unresolved.is_empty() {
+            return;
+        }
+        let resolved: Vec<ProcessId> = self.unresolved.iter().copied().filter(|process| !known.is_pending(*process)).collect();
+        for process in resolved {
+            self.unresolved.remove(&process);
+            self.introduce(process, known);
+        }
+    }
+
+    /// What did not get into the recording so far.
+    #[must_use]
+    pub fn losses(&mut self) -> Vec<Count> {
+        let mut counts = self.spool.losses();
+        let overflowed = self.held.take_overflowed();
+        // A session chosen late has no claim on its beginning; where all are recorded, what is held is needed.
+        if overflowed > 0 && matches!(self.plan.choice, Choice::All) {
+            tracing::warn!(bytes = overflowed, "the recording's memory was full: what was not known to be MCP yet was given up");
+        }
+        counts.retain(|count| count.count > 0);
+        counts
+    }
+
+    /// Why the file could not be written, once.
+    #[must_use]
+    pub fn take_failure(&self) -> Option<String> {
+        self.spool.take_failure()
+    }
+
+    /// What the sensor tells of the recording's beginning.
+    #[must_use]
+    pub fn audit_start(&self) -> Audit {
+        let Plan { level, filter, subject, .. } = &self.plan;
+        let what = if filter.is_empty() { "everything" } else { filter };
+        self.audit(audit::Kind::RecordingStarted, subject, format!("level {}: {what}", level.name()))
+    }
+
+    /// What the sensor tells of its end.
+    #[must_use]
+    pub fn audit_stop(&self) -> Audit {
+        let lost: u64 = self.spool.losses().iter().map(|count| count.count).sum();
+        let detail = if lost == 0 { String::new() } else { format!("{lost} items did not get into it") };
+        self.audit(audit::Kind::RecordingStopped, &self.plan.subject, detail)
+    }
+
+    #[expect(clippy::unused_self, reason = "the two above are of this recording")]
+    fn audit(&self, kind: audit::Kind, subject: &str, detail: String) -> Audit {
+        Audit { kind: kind.into(), subject: subject.to_owned(), detail, time: None }
+    }
+
+    /// Writes what waits and ends the file; says how it went.
+    pub fn finish(&mut self) -> Option<String> {
+        self.catch_up();
+        self.spool.finish()
+    }
+
+    fn of_stream(&mut self, stream: StreamKey, epoch: Time, item: &Item<'_>, known: &mut Known) {
+        if let Some(of) = self.streams.get_mut(&stream) {
+            if epoch > of.epoch && of.epoch != 0 {
+                // Another stream by the same key.
+                self.streams.remove(&stream);
+            } else {
+                of.epoch = of.epoch.max(epoch);
+            }
+        }
+        if self.streams.get(&stream).is_some_and(|of| of.chosen) {
+            self.give(item, known);
+        } else {
+            self.held.push(stream, item.time().unwrap_or(self.now), Owned::of(item));
+        }
+    }
+
+    fn of_process(&mut self, item: &Item<'_>, known: &mut Known) {
+        if self.kin.learn(item) {
+            self.catch_up();
+            if let Item::Exec { process, .. } = *item {
+                self.introduce(process, known);
+            }
+            self.write(item);
+        }
+    }
+
+    /// A session is to be recorded: what is held of it, and what comes.
+    fn choose(&mut self, session: SessionId, known: &mut Known) {
+        let record = self.sessions.entry(session).or_default();
+        record.chosen = true;
+        let streams: Vec<StreamKey> =
+            record.streams.iter().copied().filter(|stream| self.streams.get(stream).is_some_and(|of| !of.chosen)).collect();
+        if streams.is_empty() {
+            return;
+        }
+        for stream in &streams {
+            if let Some(of) = self.streams.get_mut(stream) {
+                of.chosen = true;
+            }
+        }
+        let held = self.held.take(&streams);
+        let mut seen = FxHashSet::default();
+        for item in &held {
+            seen.extend(process(&item.lend()));
+            self.give(&item.lend(), known);
+        }
+        for process in seen {
+            if let Some(end) = self.kin.end(process) {
+                self.write(&end);
+            }
+        }
+    }
+
+    fn ended(&mut self, session: SessionId) {
+        let Some(record) = self.sessions.remove(&session) else { return };
+        for stream in record.streams {
+            if let Some(of) = self.streams.get_mut(&stream) {
+                of.sessions.retain(|other| *other != session);
+                if of.sessions.is_empty() {
+                    self.streams.remove(&stream);
+                }
+            }
+        }
+    }
+
+    /// Writes an item of a stream, and before it what it needs.
+    fn give(&mut self, item: &Item<'_>, known: &mut Known) {
+        self.catch_up();
+        if let Some(process) = process(item) {
+            for item in self.kin.introduce(process) {
+                self.write(&item);
+            }
+            self.introduce(process, known);
+        }
+        self.write(item);
+    }
+
+    /// Writes who a process is, where that is not written or more is known now.
+    fn introduce(&mut self, process: ProcessId, known: &mut Known) {
+        if known.is_pending(process) {
+            self.unresolved.insert(process);
+            return;
+        }
+        let peer = known.peer(process);
+        if self.written.get(&process).is_some_and(|written| Arc::ptr_eq(written, &peer)) {
+            return;
+        }
+        if self.written.len() >= WRITTEN {
+            self.written.clear();
+        }
+        self.write(&Item::Process { time: self.now, id: process, peer: (*peer).clone() });
+        self.written.insert(process, peer);
+    }
+
+    /// Writes the engine's last sweep, where that is not written yet.
+    fn catch_up(&mut self) {
+        if let Some(time) = self.swept.take() {
+            self.write(&Item::Tick { time });
+        }
+    }
+
+    fn write(&self, item: &Item<'_>) {
+        self.spool.push(Owned::of(item));
+    }
+}
+
+/// The process that an item of a stream is of.
+const fn process(item: &Item<'_>) -> Option<ProcessId> {
+    match item {
+        Item::Chunk(chunk) => Some(chunk.process),
+        Item::Touch(touch) => Some(touch.process),
+        Item::Passed(passed) => Some(passed.process),
+        _ => None,
+    }
+}

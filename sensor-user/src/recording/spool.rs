@@ -1,0 +1,222 @@
+//! The bounded queue before a file, and the thread that writes it.
+//!
+//! Invariants: a push never waits; items pushed = written + lost, in number, once the thread has ended; what is lost is counted
+//! under its reason ([`Spool::losses`]); a failing file does not end the thread, which tries on with the next items where the file
+//! can take them again.
+
+use super::Owned;
+use mcp_sensor_proto::v1::loss::{Count, Place, Reason};
+use recording::Item;
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// How often the thread looks after the file where nothing comes.
+const TICK: Duration = Duration::from_millis(500);
+
+/// Where items are written.
+pub trait Keep: Send {
+    /// Writes an item. `now` is in nanoseconds since 1970.
+    ///
+    /// # Errors
+    /// How many items are lost, this one among them, and why.
+    fn item(&mut self, now: u64, item: &Item<'_>) -> Result<(), (u64, io::Error)>;
+
+    /// Does what is due without items: rotation by age, `fsync` by interval.
+    ///
+    /// # Errors
+    /// As for [`Keep::item`].
+    fn tick(&mut self, now: u64) -> Result<(), (u64, io::Error)>;
+
+    /// Ends the recording; gives what there is to say of it, in words.
+    ///
+    /// # Errors
+    /// As for [`Keep::item`].
+    fn finish(self: Box<Self>, now: u64) -> Result<String, (u64, io::Error)>;
+}
+
+/// Items that were lost, and their bytes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Lost {
+    items: u64,
+    bytes: u64,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Owned>,
+    bytes: usize,
+    ended: bool,
+    full: Lost,
+    unwritten: u64,
+    /// The last failure, in words.
+    failure: Option<String>,
+}
+
+struct Shared {
+    limit: usize,
+    state: Mutex<State>,
+    wake: Condvar,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// See the module.
+pub struct Spool {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<Option<String>>>,
+}
+
+impl Spool {
+    /// Starts the thread that writes to `keep`; at most `limit` bytes wait for it.
+    ///
+    /// # Errors
+    /// Where there is no thread to be had.
+    pub fn start(keep: Box<dyn Keep>, limit: usize) -> io::Result<Self> {
+        let shared = Arc::new(Shared { limit, state: Mutex::default(), wake: Condvar::new() });
+        let theirs = Arc::clone(&shared);
+        let thread = thread::Builder::new().name("recording".to_owned()).spawn(move || work(&theirs, keep))?;
+        Ok(Self { shared, thread: Some(thread) })
+    }
+
+    /// Hands an item to the thread.
+    pub fn push(&self, item: Owned) {
+        let size = item.size();
+        let mut state = self.shared.lock();
+        if state.bytes + size > self.shared.limit {
+            state.full.items += 1;
+            state.full.bytes += size as u64;
+            return;
+        }
+        state.bytes += size;
+        let was_empty = state.queue.is_empty();
+        state.queue.push_back(item);
+        drop(state);
+        if was_empty {
+            self.shared.wake.notify_one();
+        }
+    }
+
+    /// What did not reach the file so far.
+    #[must_use]
+    pub fn losses(&self) -> Vec<Count> {
+        let state = self.shared.lock();
+        let count = |reason: Reason, count, bytes| Count { place: Place::Recording.into(), reason: reason.into(), count, bytes };
+        let counts = [count(Reason::QueueFull, state.full.items, state.full.bytes), count(Reason::WriteFailed, state.unwritten, 0)];
+        counts.into_iter().filter(|count| count.count > 0).collect()
+    }
+
+    /// The last failure in words, once.
+    #[must_use]
+    pub fn take_failure(&self) -> Option<String> {
+        self.shared.lock().failure.take()
+    }
+
+    /// Writes what waits and ends the recording; says how it went.
+    pub fn finish(&mut self) -> Option<String> {
+        self.shared.lock().ended = true;
+        self.shared.wake.notify_one();
+        // A panic of the thread has been told.
+        self.thread.take().and_then(|thread| thread.join().ok().flatten())
+    }
+}
+
+impl Drop for Spool {
+    fn drop(&mut self) {
+        let _ = self.finish();
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}
+
+fn work(shared: &Shared, mut keep: Box<dyn Keep>) -> Option<String> {
+    loop {
+        let mut state = shared.lock();
+        if state.queue.is_empty() && !state.ended {
+            state = shared.wake.wait_timeout(state, TICK).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let batch = std::mem::take(&mut state.queue);
+        let is_end = state.ended && batch.is_empty();
+        drop(state);
+        if is_end {
+            let result = keep.finish(now());
+            return result.map_err(|failed| fail(shared, failed)).ok();
+        }
+        for item in batch {
+            if let Err(failed) = keep.item(now(), &item.lend()) {
+                fail(shared, failed);
+            }
+            // Room again only now: what is being written is held, too.
+            shared.lock().bytes -= item.size();
+        }
+        if let Err(failed) = keep.tick(now()) {
+            fail(shared, failed);
+        }
+    }
+}
+
+fn fail(shared: &Shared, (lost, error): (u64, io::Error)) {
+    let mut state = shared.lock();
+    state.unwritten += lost;
+    state.failure = Some(error.to_string());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::mpsc::{Receiver, channel};
+
+    /// Takes an item when it is let, and fails where it is told to.
+    struct Gate {
+        let_in: Receiver<bool>,
+        written: Arc<AtomicU64>,
+    }
+
+    impl Keep for Gate {
+        fn item(&mut self, _now: u64, _item: &Item<'_>) -> Result<(), (u64, io::Error)> {
+            if !self.let_in.recv().unwrap_or(true) {
+                return Err((1, io::Error::other("no room")));
+            }
+            self.written.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        }
+
+        fn tick(&mut self, _now: u64) -> Result<(), (u64, io::Error)> {
+            Ok(())
+        }
+
+        fn finish(self: Box<Self>, _now: u64) -> Result<String, (u64, io::Error)> {
+            Ok("done".to_owned())
+        }
+    }
+
+    #[test]
+    fn what_goes_in_is_written_or_counted() {
+        let (gate, let_in) = channel();
+        let written = Arc::new(AtomicU64::new(0));
+        let keep = Gate { let_in, written: Arc::clone(&written) };
+        let item = || Owned::of(&Item::Tick { time: 1 });
+        let mut spool = Spool::start(Box::new(keep), 10 * item().size()).unwrap();
+        for _ in 0..30 {
+            spool.push(item());
+        }
+        // Ten fit; the thread may hold some of them.
+        gate.send(false).unwrap();
+        drop(gate);
+        assert_eq!(spool.finish().as_deref(), Some("done"));
+        let losses = spool.losses();
+        let of = |reason: Reason| losses.iter().filter(|count| count.reason() == reason).map(|count| count.count).sum::<u64>();
+        assert_eq!((of(Reason::WriteFailed), of(Reason::QueueFull)), (1, 20));
+        assert_eq!(written.load(Ordering::Relaxed), 9);
+        assert_eq!(spool.take_failure().as_deref(), Some("no room"));
+    }
+}

@@ -1,0 +1,133 @@
+//! A recording through the pipeline: the same events as when it was live, on any machine, without a kernel.
+//!
+//! What was decided by the clock is done when the recording says that it was done; who a process was is in the recording, and so is
+//! what the sensor told of itself. A redacted recording has messages in place of bytes: they go in behind the framer.
+
+use crate::{
+    agent::node_number,
+    capture::{Pace, Progress, Record, Recorded, Source},
+    export::Exporter,
+    identity::{Exclusions, Known},
+    pipeline::{Parts, Pipeline},
+};
+use recording::{Ending, Header, Level, ReadError, Reader, reader};
+use sensor_core::{engine::Config, input::Time, redact};
+use std::{
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+    sync::atomic::AtomicBool,
+    time::Duration,
+};
+use thiserror::Error;
+
+/// Why a recording cannot be replayed.
+#[derive(Debug, Error)]
+pub enum ReplayError {
+    /// The file cannot be opened.
+    #[error("{path}: {source}")]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is no recording that can be read.
+    #[error("{path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Box<ReadError>,
+    },
+    /// The output failed.
+    #[error("writing events: {0}")]
+    Output(#[source] io::Error),
+}
+
+/// How a recording is replayed.
+pub struct Settings {
+    /// How much of the contents is shown.
+    pub level: redact::Level,
+    /// Bytes that the engine may hold.
+    pub memory: usize,
+    /// How fast.
+    pub pace: Pace,
+    /// The moment at which it ends, in nanoseconds since 1970.
+    pub until: Option<u64>,
+    /// Where events go.
+    pub exporter: Box<dyn Exporter>,
+}
+
+/// Opens a recording.
+///
+/// # Errors
+/// Where it is none, or cannot be read with these identities.
+pub fn open(path: &Path, options: &reader::Options) -> Result<Reader<'static>, ReplayError> {
+    let file = File::open(path).map_err(|source| ReplayError::Open { path: path.to_owned(), source })?;
+    Reader::open(file, options).map_err(|source| ReplayError::Read { path: path.to_owned(), source: Box::new(source) })
+}
+
+/// Replays a recording until its end, or until `stop` is set. Tells how it ended, and why reading stopped before where it did.
+///
+/// # Errors
+/// Where the output fails.
+pub fn run(reader: Reader<'static>, settings: Settings, stop: &AtomicBool) -> Result<(Option<ReadError>, Ending), ReplayError> {
+    let Settings { level, memory, pace, until, exporter } = settings;
+    let header = reader.header().clone();
+    let until = until.map(|until| until.saturating_sub(header.boot_time));
+    let mut source = Stoppable { source: Recorded::new(reader, pace, until), stopped: false };
+    let parts = Parts {
+        source: &mut source,
+        config: engine_config(&header, level, memory),
+        known: Known::recorded(header.boot_time),
+        exclusions: Exclusions::default(),
+        exporter,
+        recorder: None,
+        verdicts: None,
+        node: header.node,
+        status: None,
+    };
+    Pipeline::new(parts).run(stop, |source| source.stopped = true).map_err(ReplayError::Output)?;
+    Ok(source.source.into_ending())
+}
+
+/// The engine as it was when the recording was made.
+fn engine_config(header: &Header, level: redact::Level, memory: usize) -> Config {
+    let level = match (header.level, level) {
+        // It has been redacted, and says what redaction left: twice is not the same as once.
+        (Level::Redacted, redact::Level::Redacted) => redact::Level::Full,
+        (_, level) => level,
+    };
+    let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    Config {
+        level,
+        node: node_number(&header.node),
+        boot_time: header.boot_time,
+        seed: 0,
+        memory,
+        message_bytes: bytes(header.message_bytes),
+        body_limit: bytes(header.body_limit),
+        paced: true,
+    }
+}
+
+/// A recording that ends when it is told to.
+struct Stoppable<'r> {
+    source: Recorded<'r>,
+    stopped: bool,
+}
+
+impl Source for &mut Stoppable<'_> {
+    fn read(&mut self, wait: Duration, each: &mut dyn FnMut(Record<'_>)) -> Progress {
+        if self.stopped { Progress::End } else { self.source.read(wait, each) }
+    }
+
+    fn now(&self) -> Time {
+        self.source.now()
+    }
+
+    fn undecodable(&self) -> u64 {
+        self.source.undecodable()
+    }
+}
