@@ -1,7 +1,8 @@
 //! How fast the collector is. Prints one JSON object a line: `{"row": ..., "value": ..., "unit": ...}`.
 //!
 //! `cargo run --release -p collector --example ingest_speed -- [STORED_MILLIONS] [SUBSCRIBERS...]`: fills a store to so many
-//! million events (1 unless said otherwise), and measures on the way and at the end.
+//! million events (1 unless said otherwise), measures on the way, and searches them. Without a number of subscribers, those of
+//! the design; `none` leaves the network out.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,7 +13,7 @@
 )]
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use collector::config::{Address, Settings};
@@ -22,7 +23,7 @@ use collector::ingest::{Run, RunId, Sequencer};
 use collector::live::Log;
 use collector::serve::Server;
 use collector::store::sqlite::Opened;
-use collector::store::{PageRequest, Queue};
+use collector::store::{PageRequest, Queue, Store};
 use mcp_sensor_proto::v1::collector_service_client::CollectorServiceClient;
 use mcp_sensor_proto::v1::connect_request::Frame;
 use mcp_sensor_proto::v1::event::Body;
@@ -36,6 +37,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Endpoint;
 
 const BATCH: u64 = 500;
+
+/// One event of so many has words that no other has.
+const RARE: u64 = 50_000;
 
 fn row(name: &str, value: f64, unit: &str) {
     println!("{}", serde_json::json!({ "row": name, "value": (value * 100.0).round() / 100.0, "unit": unit }));
@@ -89,7 +93,13 @@ fn event(run: u64, sequence: u64) -> Event {
             state: 1 + (random >> 16) as i32 % 2,
             request_id: sequence.to_string(),
             tool: format!("tool_{}", random % 60),
-            arguments: format!("{{\"path\":\"/home/user/{:x}/{:x}.rs\",\"limit\":100}}", mix(random + 5), mix(random + 6)),
+            arguments: format!(
+                "{{\"path\":\"/home/user/{}{:x}/{:x}.rs\",\"limit\":100}}",
+                if sequence % RARE == 1 { "rare-words/" } else { "" },
+                mix(random + 5),
+                mix(random + 6)
+            ),
+            is_error: sequence % 1_000 == 3,
             result: format!(
                 "{{\"content\":[{{\"type\":\"text\",\"text\":\"{:x} {:x} and some words that do not change\"}}],\"structuredContent\":{{\"rows\":{},\"digest\":\"{:x}{:x}\",\"next\":null,\"status\":\"complete\"}}}}",
                 mix(random + 7),
@@ -183,33 +193,7 @@ async fn store(millions: u64) {
     }
     let status = reader.status();
     row("on disk", status.bytes as f64 / status.events as f64, "bytes/event");
-    for (name, filter) in [
-        ("one tool of 60", mcp_sensor_proto::v1::Filter { tools: vec!["tool_7".to_owned()], ..Default::default() }),
-        ("servers by a pattern", mcp_sensor_proto::v1::Filter { servers: vec!["server-1*".to_owned()], ..Default::default() }),
-        ("one session of 200", mcp_sensor_proto::v1::Filter { sessions: vec![format!("{:016x}", mix(3))], ..Default::default() }),
-        ("a method, no index", mcp_sensor_proto::v1::Filter { methods: vec!["ping".to_owned()], ..Default::default() }),
-        ("everything", mcp_sensor_proto::v1::Filter::default()),
-    ] {
-        let filter = Arc::new(Filter::new(Some(&filter)).unwrap());
-        let (mut after, mut found, mut pages, mut slowest) = (0, 0, 0, Duration::ZERO);
-        let began = Instant::now();
-        while found < 100_000 {
-            let request =
-                PageRequest { filter: Arc::clone(&filter), from: None, to: None, after, before: u64::MAX, limit: 1_000, descending: false };
-            let one = Instant::now();
-            let page = reader.page(request).await.unwrap();
-            slowest = slowest.max(one.elapsed());
-            pages += 1;
-            found += page.events.len();
-            match page.next {
-                Some(next) => after = next,
-                None => break,
-            }
-        }
-        let all = began.elapsed().as_secs_f64();
-        row(&format!("query, {name}: {found} events in {pages} pages, mean page"), all * 1e3 / f64::from(pages), "ms");
-        row(&format!("query, {name}: slowest page"), slowest.as_secs_f64() * 1e3, "ms");
-    }
+    search(&reader, status.events).await;
     let began = Instant::now();
     drop(sequencer);
     tokio::task::spawn_blocking(|| writer.finish()).await.unwrap().unwrap();
@@ -221,6 +205,56 @@ async fn store(millions: u64) {
     let began = Instant::now();
     drop(Opened::open(&settings.store).unwrap());
     row("opening after an unclean end", began.elapsed().as_secs_f64() * 1e3, "ms");
+}
+
+/// Queries as a person asks them: the newest hundred, or all where there are fewer.
+async fn search(reader: &Store, stored: u64) {
+    const WANTED: usize = 100;
+    const ROUNDS: usize = 7;
+    use mcp_sensor_proto::v1::Filter as Asked;
+    let text = |text: &str| vec![text.to_owned()];
+    for (name, filter) in [
+        ("everything", Asked::default()),
+        ("one tool of 60", Asked { tools: text("tool_7"), ..Asked::default() }),
+        ("one session of 200", Asked { sessions: vec![format!("{:016x}", mix(3))], ..Asked::default() }),
+        ("servers by a pattern", Asked { servers: text("server-1*"), ..Asked::default() }),
+        ("a process by its id", Asked { processes: text("4007"), ..Asked::default() }),
+        ("a process that all events have", Asked { processes: text("claude"), ..Asked::default() }),
+        ("a process that none has", Asked { processes: text("nobody"), ..Asked::default() }),
+        ("a container that none has", Asked { containers: text("3f2a"), ..Asked::default() }),
+        ("what failed", Asked { failures: vec![0], ..Asked::default() }),
+        ("rare words in arguments", Asked { arguments: text("rare-words"), ..Asked::default() }),
+        ("words that no argument has", Asked { arguments: text("/etc/shadow"), ..Asked::default() }),
+        (
+            "words in all arguments, in a session",
+            Asked { arguments: text("/home/user"), sessions: vec![format!("{:016x}", mix(3))], ..Asked::default() },
+        ),
+        ("words in errors", Asked { errors: text("status\":\"complete"), ..Asked::default() }),
+    ] {
+        let filter = Arc::new(Filter::new(Some(&filter)).unwrap());
+        let (mut times, mut found) = (Vec::new(), 0);
+        for _ in 0..ROUNDS {
+            let began = Instant::now();
+            let mut before = u64::MAX;
+            found = 0;
+            while found < WANTED {
+                let limit = WANTED - found;
+                let filter = Arc::clone(&filter);
+                let page =
+                    reader.page(PageRequest { filter, from: None, to: None, after: 0, before, limit, descending: true }).await.unwrap();
+                found += page.events.len();
+                match page.next {
+                    Some(next) => before = next,
+                    None => break,
+                }
+            }
+            times.push(began.elapsed().as_secs_f64() * 1e3);
+        }
+        times.sort_by(f64::total_cmp);
+        let name = format!("search {stored} events: {name}, {found} found");
+        row(&name, times[ROUNDS / 2], "ms");
+        row(&format!("{name}, slowest of {ROUNDS}"), times[ROUNDS - 1], "ms");
+    }
 }
 
 async fn feed(sequencer: &Sequencer, queue: &Arc<Queue>, run: &Arc<Run>, keys: &mut Reader, events: Vec<Bytes>) {
@@ -312,8 +346,11 @@ async fn served(subscribers: usize, events: u64) {
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let millions = arguments.first().map_or(1, |text| text.parse().expect("millions of events"));
-    let counts: Vec<usize> = arguments.iter().skip(1).map(|text| text.parse().expect("a number of subscribers")).collect();
-    let counts = if counts.is_empty() { vec![0, 1, 100, 1_000] } else { counts };
+    let counts: Vec<usize> = match arguments.get(1..).unwrap_or_default() {
+        [] => vec![0, 1, 100, 1_000],
+        [none] if none == "none" => Vec::new(),
+        counts => counts.iter().map(|text| text.parse().expect("a number of subscribers")).collect(),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(store(millions));
     for subscribers in counts {

@@ -1,9 +1,12 @@
-//! Events as people read them: sanitised, in words, in a live table. Shared by the sensor's and the collector's command
+//! Events as people ask for them and read them: found by name, sanitised, in words, in a live table. Shared by the sensor's and the collector's command
 //! lines.
 //!
 //! Invariant: nothing that was captured reaches a terminal but through [`sanitize`].
 #![forbid(unsafe_code)]
 
+pub mod csv;
+pub mod failure;
+pub mod find;
 pub mod names;
 pub mod output;
 pub mod sanitize;

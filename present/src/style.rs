@@ -9,10 +9,11 @@ use std::io::IsTerminal;
 use super::sanitize::{self, Piece, pieces};
 
 /// When to colour.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, clap::ValueEnum)]
 pub enum ColorChoice {
     /// On a terminal, unless `NO_COLOR` is set or the terminal is dumb.
     #[default]
+    #[value(help = "On a terminal, unless NO_COLOR is set")]
     Auto,
     /// Always.
     Always,

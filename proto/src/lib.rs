@@ -1,8 +1,9 @@
 //! The event contract: `proto/mcp_sensor/v1/*.proto`, as Rust types ([`v1`]) and as JSON ([`json`]).
 //!
 //! The comments in the proto files are the reference documentation. The code in `src/generated` and `descriptor.bin` are
-//! made from them and committed, so that building needs no protobuf compiler; `tests/generated.rs` makes them again and
-//! compares. After a change to a proto file, run `UPDATE_PROTO=1 cargo test -p mcp-sensor-proto --test generated`.
+//! made from them and committed, so that building needs no protobuf compiler; `tests/generated` makes them again and
+//! compares. After a change to a proto file, run `UPDATE_PROTO=1 cargo test -p mcp-sensor-proto --test generated`, which
+//! refuses what would break a consumer.
 #![forbid(unsafe_code)]
 
 pub mod json;

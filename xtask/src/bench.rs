@@ -9,6 +9,9 @@ use crate::workspace::{COLLECTOR_BIN, COLLECTOR_PACKAGE, END_TO_END_PACKAGE, PEE
 
 const BENCH_BIN: &str = "bench";
 
+/// Measures the collector's store.
+const COLLECTOR_EXAMPLE: &str = "ingest_speed";
+
 /// Measure the numbers the design promises to hold.
 #[derive(ClapArgs)]
 #[command(after_help = "\
@@ -41,6 +44,9 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         build.args(["--package", package, "--bin", program]);
     }
     timed("build", || run_command(&mut build))?;
+    let mut example = workspace.cargo();
+    example.args(["build", "--release", "--package", COLLECTOR_PACKAGE, "--example", COLLECTOR_EXAMPLE]);
+    timed("build", || run_command(&mut example))?;
     let mut command = workspace.cargo();
     command
         .args(["run", "--release", "--package", END_TO_END_PACKAGE, "--bin", BENCH_BIN, "--"])

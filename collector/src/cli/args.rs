@@ -4,7 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use mcp_sensor_proto::v1::{self, event::Severity, filter::Kind};
+use mcp_sensor_proto::v1::{
+    self,
+    event::Severity,
+    filter::{Failure, Kind},
+};
 use present::style::ColorChoice;
 
 use super::time::Moment;
@@ -54,20 +58,30 @@ const EVENTS_EXAMPLES: &str = "\
 Examples:
   mcp-collector events --since 1h --tool 'delete_*'
   mcp-collector events --since 2026-01-31T00:00:00Z --until 2026-02-01T00:00:00Z --json > january-31.jsonl
+  mcp-collector events --since 1d --format csv > yesterday.csv
   mcp-collector events --newest-first --limit 20 --min-severity high
+  mcp-collector events --process claude --argument /etc/passwd --since 1d
+  mcp-collector events --failed any --container 3f2a
   mcp-collector events --since 1h --follow         and then what comes";
 
 const SESSIONS_EXAMPLES: &str = "\
 Examples:
   mcp-collector sessions --open                    who talks to whom now
   mcp-collector sessions --server github --since 1d
+  mcp-collector sessions --error 'permission denied' --format csv
   mcp-collector sessions 3f2a                      one session, by the beginning of its id";
 
 const SENSORS_EXAMPLES: &str = "\
 Examples:
   mcp-collector sensors
   mcp-collector sensors --follow                   anew every two seconds
-  mcp-collector sensors --json | jq 'select(.connected | not)'";
+  mcp-collector sensors --json | jq 'select(.node and (.connected | not))'
+  mcp-collector sensors --json | jq 'select(.collector)'    the collector's own state, the last line";
+
+const HEALTH_EXAMPLES: &str = "\
+Examples:
+  mcp-collector health                             ends with 0 where the collector takes and serves events
+  mcp-collector health --address unix:/run/mcp-collector/probe.sock";
 
 /// The whole command line.
 #[derive(Clone, Debug, Parser)]
@@ -96,6 +110,9 @@ pub enum Command {
     Sessions(Box<Sessions>),
     /// Shows the sensors and the collector itself
     Sensors(Box<Sensors>),
+    /// Tells whether the collector works: ends with 0 if so, and with 4 if not
+    #[command(after_help = EXIT_CODES, after_long_help = format!("{HEALTH_EXAMPLES}\n\n{EXIT_CODES}"))]
+    Health(Box<Connection>),
     /// Prints completions for a shell
     #[command(after_help = "Example:\n  mcp-collector completions bash > /etc/bash_completion.d/mcp-collector")]
     Completions {
@@ -277,6 +294,36 @@ pub struct Filters {
     /// At least this severe
     #[arg(long, value_enum, value_name = "SEVERITY")]
     pub min_severity: Option<SeverityArg>,
+    /// Client or server is this program or script, or has this process id
+    #[arg(long, value_name = "PATTERN|PID")]
+    pub process: Vec<String>,
+    /// Client or server runs in this container (the beginning of its id) or pod (its name, namespace/name, or UID)
+    #[arg(long, value_name = "ID|NAME")]
+    pub container: Vec<String>,
+    /// Text in the arguments of a call; capital letters do not matter
+    #[arg(long, value_name = "TEXT")]
+    pub argument: Vec<String>,
+    /// Text in an error, or in the result of a call that failed; capital letters do not matter
+    #[arg(long, value_name = "TEXT")]
+    pub error: Vec<String>,
+    /// What went wrong in this way
+    #[arg(long, value_enum, value_name = "WAY")]
+    pub failed: Vec<FailureArg>,
+}
+
+/// How something went wrong.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum FailureArg {
+    /// In any way
+    Any,
+    /// The tool said that it failed
+    Tool,
+    /// A JSON-RPC error came back
+    Rpc,
+    /// The call was cancelled
+    Cancelled,
+    /// The end of the call cannot be seen
+    Abandoned,
 }
 
 /// A kind of event.
@@ -304,7 +351,14 @@ impl Filters {
     /// As the contract has it.
     #[must_use]
     pub fn into_proto(self) -> v1::Filter {
-        let Self { node, server, client, tool, method, session, kind, min_severity } = self;
+        let Self { node, server, client, tool, method, session, kind, min_severity, process, container, argument, error, failed } = self;
+        let failure_of = |failed: &FailureArg| match failed {
+            FailureArg::Any => Failure::Unspecified,
+            FailureArg::Tool => Failure::ToolError,
+            FailureArg::Rpc => Failure::RpcError,
+            FailureArg::Cancelled => Failure::Cancelled,
+            FailureArg::Abandoned => Failure::Abandoned,
+        };
         let kind_of = |kind: &KindArg| match kind {
             KindArg::ToolCall => Kind::ToolCall,
             KindArg::Message => Kind::Message,
@@ -329,7 +383,46 @@ impl Filters {
             min_severity: severity as i32,
             sessions: session,
             methods: method,
+            processes: process,
+            containers: container,
+            arguments: argument,
+            errors: error,
+            failures: failed.iter().map(|failed| failure_of(failed) as i32).collect(),
         }
+    }
+}
+
+/// A form of output.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+pub enum Format {
+    /// For people
+    #[default]
+    Table,
+    /// JSON Lines: one object a line, everything that is known
+    Json,
+    /// Comma-separated values with a header, safe to open in a spreadsheet
+    Csv,
+}
+
+/// How to show or export.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Export {
+    /// Print JSON, one object a line; the same as --format json
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
+    /// The form of the output
+    #[arg(long, value_enum, default_value_t = Format::Table, value_name = "FORM")]
+    pub format: Format,
+    /// When to colour
+    #[arg(long, value_enum, default_value_t = ColorChoice::Auto, value_name = "WHEN")]
+    pub color: ColorChoice,
+}
+
+impl Export {
+    /// The form that was asked for.
+    #[must_use]
+    pub const fn format(&self) -> Format {
+        if self.json { Format::Json } else { self.format }
     }
 }
 
@@ -340,30 +433,8 @@ pub struct Output {
     #[arg(long)]
     pub json: bool,
     /// When to colour
-    #[arg(long, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
-    pub color: Color,
-}
-
-/// When to colour.
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-pub enum Color {
-    /// On a terminal
-    #[default]
-    Auto,
-    /// Always
-    Always,
-    /// Never
-    Never,
-}
-
-impl From<Color> for ColorChoice {
-    fn from(color: Color) -> Self {
-        match color {
-            Color::Auto => Self::Auto,
-            Color::Always => Self::Always,
-            Color::Never => Self::Never,
-        }
-    }
+    #[arg(long, value_enum, default_value_t = ColorChoice::Auto, value_name = "WHEN")]
+    pub color: ColorChoice,
 }
 
 /// `mcp-collector tail`.
@@ -379,6 +450,9 @@ pub struct Tail {
     /// Show every message, not only tool calls
     #[arg(long)]
     pub messages: bool,
+    /// End where the connection is lost
+    #[arg(long)]
+    pub no_reconnect: bool,
     /// How to show.
     #[command(flatten)]
     pub output: Output,
@@ -409,12 +483,15 @@ pub struct Events {
     /// Go on with what comes, until Ctrl-C
     #[arg(long)]
     pub follow: bool,
+    /// With --follow, end where the connection is lost
+    #[arg(long, requires = "follow")]
+    pub no_reconnect: bool,
     /// Show every message, not only tool calls
     #[arg(long)]
     pub messages: bool,
     /// How to show.
     #[command(flatten)]
-    pub output: Output,
+    pub export: Export,
     /// Which events.
     #[command(flatten)]
     pub filters: Filters,
@@ -447,7 +524,7 @@ pub struct Sessions {
     pub follow: bool,
     /// How to show.
     #[command(flatten)]
-    pub output: Output,
+    pub export: Export,
     /// Which events.
     #[command(flatten)]
     pub filters: Filters,

@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use mcp_sensor_proto::v1::collector_service_client::CollectorServiceClient;
@@ -13,12 +14,25 @@ use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity, Uri};
 use tonic::{Request, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 
 use super::args::Connection;
-use super::failure::{Exit, Failure};
+use super::failure::{Exit, Failure, of_status};
+use crate::serve::SERVICES;
 
 /// Bytes of one answer at most: a page, or one event of the biggest size that can be configured.
 const ANSWER: usize = 96 * 1024 * 1024;
+
+/// How long connecting may take.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// How long a question for its health may take.
+const HEALTH: Duration = Duration::from_secs(4);
+
+/// How often a silent connection is asked whether it lives, and how long it may take to answer.
+const KEEPALIVE: Duration = Duration::from_secs(20);
 
 /// A client with its credentials.
 pub(super) type Client = CollectorServiceClient<InterceptedService<Channel, Bearer>>;
@@ -41,10 +55,10 @@ pub(super) fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Re
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::new(Exit::Failed, "cannot start").because(&error))?;
+        .map_err(|error| Failure::new(Exit::Failed, "cannot start").because(error))?;
     runtime.block_on(async {
         let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-            .map_err(|error| Failure::new(Exit::Failed, "cannot wait for signals").because(&error))?;
+            .map_err(|error| Failure::new(Exit::Failed, "cannot wait for signals").because(error))?;
         tokio::select! {
             result = command => result,
             _ = tokio::signal::ctrl_c() => Ok(()),
@@ -55,20 +69,42 @@ pub(super) fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Re
 
 /// Connects.
 pub(super) async fn connect(connection: &Connection) -> Result<Client, Failure> {
-    let Connection { address, token_file, ca, client_certificate, client_key, server_name, insecure } = connection;
-    let token = token_file.as_deref().map(read_token).transpose()?;
-    let unreachable = |error: tonic::transport::Error| {
-        Failure::new(Exit::Unreachable, format!("cannot reach the collector at {address}")).because(&error)
+    let token = connection.token_file.as_deref().map(read_token).transpose()?;
+    let channel = channel(connection).await?;
+    Ok(CollectorServiceClient::with_interceptor(channel, Bearer(token)).max_decoding_message_size(ANSWER))
+}
+
+/// Asks the collector whether it takes and serves events. It asks for no credentials for that.
+pub(super) async fn health(connection: &Connection) -> Result<(), Failure> {
+    let asking = async {
+        let mut client = HealthClient::new(channel(connection).await?);
+        for service in SERVICES {
+            let answer = client.check(HealthCheckRequest { service: service.to_owned() }).await;
+            let status = answer.map_err(|status| of_status("ask for its health", &status))?.into_inner().status();
+            if status != ServingStatus::Serving {
+                let words = status.as_str_name().to_lowercase().replace('_', " ");
+                return Err(Failure::new(Exit::Unreachable, format!("{service} is {words}")).mend("see the collector's log"));
+            }
+        }
+        Ok(())
     };
+    let late = |_| Err(Failure::new(Exit::Unreachable, format!("the collector does not answer within {} s", HEALTH.as_secs())));
+    tokio::time::timeout(HEALTH, asking).await.unwrap_or_else(late)
+}
+
+async fn channel(connection: &Connection) -> Result<Channel, Failure> {
+    let Connection { address, token_file: _, ca, client_certificate, client_key, server_name, insecure } = connection;
+    let unreachable =
+        |error: tonic::transport::Error| Failure::new(Exit::Unreachable, format!("cannot reach the collector at {address}")).because(error);
     let bad_address = || Failure::new(Exit::Usage, format!("`{address}` is no address: HOST:PORT, https://HOST:PORT or unix:PATH"));
-    let channel = if let Some(path) = address.strip_prefix("unix:") {
+    if let Some(path) = address.strip_prefix("unix:") {
         let path = PathBuf::from(path);
         let connector = tower::service_fn(move |_: Uri| {
             let path = path.clone();
             async move { UnixStream::connect(path).await.map(TokioIo::new) }
         });
         // The host is never looked up.
-        Endpoint::from_static("http://collector.invalid").connect_with_connector(connector).await.map_err(unreachable)?
+        kept_alive(Endpoint::from_static("http://collector.invalid")).connect_with_connector(connector).await.map_err(unreachable)
     } else {
         let (https, authority) = match (address.strip_prefix("https://"), address.strip_prefix("http://")) {
             (Some(rest), _) => (true, rest),
@@ -81,7 +117,7 @@ pub(super) async fn connect(connection: &Connection) -> Result<Client, Failure> 
             return Err(Failure::new(Exit::Usage, format!("{address} is another host and needs encryption"))
                 .mend("give https://… or --ca FILE, or --insecure if everyone in between may read and change what is sent"));
         }
-        let mut endpoint = Endpoint::from(uri).tcp_nodelay(true);
+        let mut endpoint = kept_alive(Endpoint::from(uri).tcp_nodelay(true).connect_timeout(CONNECT));
         if https {
             let _ = rustls::crypto::ring::default_provider().install_default();
             let mut tls = ClientTlsConfig::new().domain_name(server_name.clone().unwrap_or(host));
@@ -97,9 +133,13 @@ pub(super) async fn connect(connection: &Connection) -> Result<Client, Failure> 
             }
             endpoint = endpoint.tls_config(tls).map_err(unreachable)?;
         }
-        endpoint.connect().await.map_err(unreachable)?
-    };
-    Ok(CollectorServiceClient::with_interceptor(channel, Bearer(token)).max_decoding_message_size(ANSWER))
+        endpoint.connect().await.map_err(unreachable)
+    }
+}
+
+/// A connection that is gone without a word is noticed.
+fn kept_alive(endpoint: Endpoint) -> Endpoint {
+    endpoint.http2_keep_alive_interval(KEEPALIVE).keep_alive_timeout(KEEPALIVE).keep_alive_while_idle(true)
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -107,7 +147,7 @@ fn is_loopback(host: &str) -> bool {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    std::fs::read(path).map_err(|error| Failure::new(Exit::Failed, format!("cannot read {}", path.display())).because(&error))
+    std::fs::read(path).map_err(|error| Failure::new(Exit::Failed, format!("cannot read {}", path.display())).because(error))
 }
 
 fn read_token(path: &Path) -> Result<MetadataValue<Ascii>, Failure> {

@@ -8,15 +8,16 @@ use super::failure::{Exit, Failure};
 
 /// Appends `message`, of the contract's type `name`, and a line end.
 pub(super) fn write(name: &str, message: &impl Message, out: &mut Vec<u8>) -> Result<(), Failure> {
-    let failed = |error: &dyn std::error::Error| Failure::new(Exit::Failed, format!("cannot write {name} as JSON")).because(error);
-    let pool = DescriptorPool::decode(mcp_sensor_proto::DESCRIPTOR).map_err(|error| failed(&error))?;
+    let failed =
+        |error: Box<dyn std::error::Error + Send + Sync>| Failure::new(Exit::Failed, format!("cannot write {name} as JSON")).because(error);
+    let pool = DescriptorPool::decode(mcp_sensor_proto::DESCRIPTOR).map_err(|error| failed(error.into()))?;
     let descriptor = pool
         .get_message_by_name(&format!("mcp_sensor.v1.{name}"))
         .ok_or_else(|| Failure::new(Exit::Failed, format!("{name} is not in the contract")))?;
-    let dynamic = DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice()).map_err(|error| failed(&error))?;
+    let dynamic = DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice()).map_err(|error| failed(error.into()))?;
     let mut text = Vec::new();
     let mut serializer = serde_json::Serializer::new(&mut text);
-    dynamic.serialize_with_options(&mut serializer, &SerializeOptions::new()).map_err(|error| failed(&error))?;
+    dynamic.serialize_with_options(&mut serializer, &SerializeOptions::new()).map_err(|error| failed(error.into()))?;
     escape(&String::from_utf8_lossy(&text), out);
     out.push(b'\n');
     Ok(())

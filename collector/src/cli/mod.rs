@@ -1,17 +1,21 @@
 //! The command line.
 //!
-//! - `args` has commands and flags; `serve` runs the server; `events` and `summaries` ask a running one.
-//! - `client` is the way to it; `failure` is how errors reach the person; `json` and `text` write what is shown.
+//! - `args` has commands and flags; `serve` runs the server; `events` and `summaries` ask a running one, `follow` stays with it.
+//! - `client` is the way to it; `failure` is how its errors reach the person; `shown`, `json`, `csv` and `text` write what is
+//!   shown.
 //!
 //! Invariants: what comes from outside reaches a terminal only sanitised; output is flushed with each batch; a reader of the output
 //! that goes away ends the program well.
 
 mod args;
 mod client;
+mod csv;
 mod events;
 mod failure;
+mod follow;
 mod json;
 mod serve;
+mod shown;
 mod summaries;
 mod text;
 mod time;
@@ -24,22 +28,25 @@ use clap::{CommandFactory as _, Parser as _};
 pub use args::{Args, Command};
 pub use failure::{Exit, Failure};
 
+use present::style::ColorChoice;
+
 use crate::config::file::default_file;
 
 /// Runs the program.
 #[must_use]
 pub fn main() -> ExitCode {
+    present::failure::install_panic_hook("mcp-collector");
     let args = Args::parse();
     let color = match &args.command {
         Command::Tail(tail) => tail.output.color,
-        Command::Events(events) => events.output.color,
-        Command::Sessions(sessions) => sessions.output.color,
+        Command::Events(events) => events.export.color,
+        Command::Sessions(sessions) => sessions.export.color,
         Command::Sensors(sensors) => sensors.output.color,
-        Command::Serve(_) | Command::Config | Command::Completions { .. } => args::Color::Auto,
+        Command::Serve(_) | Command::Config | Command::Health(_) | Command::Completions { .. } => ColorChoice::Auto,
     };
     match run(args.command) {
         Ok(()) => Exit::Ok.into(),
-        Err(failure) => failure.report(color.into()).into(),
+        Err(failure) => failure.report(color).into(),
     }
 }
 
@@ -56,6 +63,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Events(args) => client::block_on(events::events(*args)),
         Command::Sessions(args) => client::block_on(summaries::sessions(*args)),
         Command::Sensors(args) => client::block_on(summaries::sensors(*args)),
+        Command::Health(connection) => client::block_on(client::health(&connection)),
     }
 }
 

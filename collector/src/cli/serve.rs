@@ -20,7 +20,7 @@ pub(super) fn run(args: Serve) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::new(Exit::Failed, "cannot start").because(&error))?;
+        .map_err(|error| Failure::new(Exit::Failed, "cannot start").because(error))?;
     runtime.block_on(serve(settings))
 }
 
@@ -28,7 +28,7 @@ pub(super) fn run(args: Serve) -> Result<(), Failure> {
 fn settings(mut args: Serve) -> Result<Settings, Failure> {
     let mut settings = Settings::default();
     if let Some(path) = args.config.take() {
-        let layer = Layer::read(&path).map_err(|error| Failure::new(Exit::Usage, "cannot use the configuration file").because(&error))?;
+        let layer = Layer::read(&path).map_err(|error| Failure::new(Exit::Usage, "cannot use the configuration file").because(error))?;
         layer.apply(&mut settings);
     }
     args.layer().apply(&mut settings);
@@ -53,8 +53,8 @@ fn start_logging(LogSettings { format, level }: LogSettings) {
 }
 
 async fn serve(settings: Settings) -> Result<(), Failure> {
-    let failed = |error: ServeError| Failure::new(Exit::Failed, "the collector cannot serve").because(&error);
-    let no_signals = |error: std::io::Error| Failure::new(Exit::Failed, "cannot wait for signals").because(&error);
+    let failed = |error: ServeError| Failure::new(Exit::Failed, "the collector cannot serve").because(error);
+    let no_signals = |error: std::io::Error| Failure::new(Exit::Failed, "cannot wait for signals").because(error);
     let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
     let server = Server::start(settings).await.map_err(failed)?;

@@ -8,15 +8,15 @@ use mcp_sensor_proto::v1::{
     ToolSummary, sensor::State,
 };
 use present::names;
-use present::style::{Line, Style, Styles};
+use present::style::{ColorChoice, Line, Style, Styles};
 use present::table::Size;
 use present::{units, words};
 
-use super::args::{Output, Sensors, Sessions};
+use super::args::{Export, Format, Output, Sensors, Sessions};
 use super::client::{self, Client};
-use super::failure::Failure;
+use super::failure::{Failure, of_status};
 use super::text::{Grid, ago, count, raw};
-use super::{json, print};
+use super::{csv, json, print};
 use crate::event::keys::nanoseconds;
 use crate::ingest::stream::now;
 
@@ -28,7 +28,7 @@ const PAGE: u64 = 1_000;
 
 /// `mcp-collector sessions`.
 pub(super) async fn sessions(args: Sessions) -> Result<(), Failure> {
-    let Sessions { id, open, since, until, limit, follow, output, filters, connection } = args;
+    let Sessions { id, open, since, until, limit, follow, export, filters, connection } = args;
     let mut client = client::connect(&connection).await?;
     let request = ListSessionsRequest {
         filter: Some(filters.into_proto()),
@@ -40,16 +40,16 @@ pub(super) async fn sessions(args: Sessions) -> Result<(), Failure> {
     };
     loop {
         let shown = match &id {
-            Some(id) => one_session(&mut client, id, &output).await?,
-            None => list(&mut client, request.clone(), limit, &output).await?,
+            Some(id) => one_session(&mut client, id, &export).await?,
+            None => list(&mut client, request.clone(), limit, &export).await?,
         };
-        if !again(&shown, follow, &output).await? {
+        if !again(&shown, follow, export.format() == Format::Table).await? {
             return Ok(());
         }
     }
 }
 
-async fn list(client: &mut Client, mut request: ListSessionsRequest, limit: u64, output: &Output) -> Result<Vec<u8>, Failure> {
+async fn list(client: &mut Client, mut request: ListSessionsRequest, limit: u64, export: &Export) -> Result<Vec<u8>, Failure> {
     let mut sessions: Vec<SessionSummary> = Vec::new();
     loop {
         let left = limit.saturating_sub(sessions.len() as u64);
@@ -57,7 +57,7 @@ async fn list(client: &mut Client, mut request: ListSessionsRequest, limit: u64,
             break;
         }
         request.page_size = u32::try_from(left.min(PAGE)).unwrap_or(0);
-        let page = client.list_sessions(request.clone()).await.map_err(|status| Failure::of_status("list sessions", &status))?;
+        let page = client.list_sessions(request.clone()).await.map_err(|status| of_status("list sessions", &status))?;
         let page = page.into_inner();
         sessions.extend(page.sessions);
         if page.next_page_token.is_empty() {
@@ -65,25 +65,41 @@ async fn list(client: &mut Client, mut request: ListSessionsRequest, limit: u64,
         }
         request.page_token = page.next_page_token;
     }
-    if output.json {
-        let mut lines = Vec::new();
-        sessions.iter().try_for_each(|session| json::write("SessionSummary", session, &mut lines))?;
-        return Ok(lines);
+    let mut lines = Vec::new();
+    match export.format() {
+        Format::Json => {
+            sessions.iter().try_for_each(|session| json::write("SessionSummary", session, &mut lines))?;
+            return Ok(lines);
+        }
+        Format::Csv => {
+            csv::session_header(&mut lines);
+            sessions.iter().for_each(|session| csv::session(session, &mut lines));
+            return Ok(lines);
+        }
+        Format::Table => {}
     }
     let mut grid = Grid::new(&["SESSION", "NODE", "CLIENT → SERVER", "LAST", "MESSAGES", "CALLS", "FAILED", "GAPS", "HOW"]);
     sessions.iter().for_each(|session| grid.row(session_row(session)));
-    Ok(grid.render(Size::of_stdout().columns(), styles(output)).into_bytes())
+    Ok(grid.render(Size::of_stdout().columns(), styles(export.color)).into_bytes())
 }
 
-async fn one_session(client: &mut Client, id: &str, output: &Output) -> Result<Vec<u8>, Failure> {
+async fn one_session(client: &mut Client, id: &str, export: &Export) -> Result<Vec<u8>, Failure> {
     let response = client.get_session(GetSessionRequest { id: id.to_owned() }).await;
-    let response = response.map_err(|status| Failure::of_status("read the session", &status))?.into_inner();
-    if output.json {
-        let mut lines = Vec::new();
-        json::write("GetSessionResponse", &response, &mut lines)?;
-        return Ok(lines);
+    let response = response.map_err(|status| of_status("read the session", &status))?.into_inner();
+    let mut lines = Vec::new();
+    match export.format() {
+        Format::Json => {
+            json::write("GetSessionResponse", &response, &mut lines)?;
+            return Ok(lines);
+        }
+        Format::Csv => {
+            csv::session_header(&mut lines);
+            response.summary.iter().for_each(|session| csv::session(session, &mut lines));
+            return Ok(lines);
+        }
+        Format::Table => {}
     }
-    let (columns, styles) = (Size::of_stdout().columns(), styles(output));
+    let (columns, styles) = (Size::of_stdout().columns(), styles(export.color));
     let mut facts = Grid::new(&["SESSION", "NODE", "CLIENT → SERVER", "LAST", "MESSAGES", "CALLS", "FAILED", "GAPS", "HOW"]);
     facts.row(session_row(&response.summary.unwrap_or_default()));
     let mut shown = facts.render(columns, styles);
@@ -137,8 +153,8 @@ pub(super) async fn sensors(args: Sensors) -> Result<(), Failure> {
     let mut client = client::connect(&connection).await?;
     loop {
         let response = client.list_sensors(ListSensorsRequest {}).await;
-        let response = response.map_err(|status| Failure::of_status("list sensors", &status))?.into_inner();
-        if !again(&sensors_shown(&response, &output)?, follow, &output).await? {
+        let response = response.map_err(|status| of_status("list sensors", &status))?.into_inner();
+        if !again(&sensors_shown(&response, &output)?, follow, !output.json).await? {
             return Ok(());
         }
     }
@@ -149,9 +165,12 @@ fn sensors_shown(response: &ListSensorsResponse, output: &Output) -> Result<Vec<
     if output.json {
         let mut lines = Vec::new();
         sensors.iter().try_for_each(|sensor| json::write("SensorStatus", sensor, &mut lines))?;
+        // The collector's own line is told from a sensor's by its one name.
+        let own = ListSensorsResponse { sensors: Vec::new(), collector: collector.clone() };
+        json::write("ListSensorsResponse", &own, &mut lines)?;
         return Ok(lines);
     }
-    let (columns, styles) = (Size::of_stdout().columns(), styles(output));
+    let (columns, styles) = (Size::of_stdout().columns(), styles(output.color));
     let mut grid = Grid::new(&["NODE", "STATE", "VERSION", "SEEN", "BEHIND", "MISSING", "LOST", "BLIND SPOTS", "ADDRESS"]);
     sensors.iter().for_each(|sensor| grid.row(sensor_row(sensor)));
     let mut shown = grid.render(columns, styles);
@@ -230,13 +249,13 @@ fn warn(shown: &mut String, styles: Styles, who: &str, what: &str) {
     shown.push('\n');
 }
 
-fn styles(output: &Output) -> Styles {
-    Styles::choose(output.color.into(), &io::stdout())
+fn styles(color: ColorChoice) -> Styles {
+    Styles::choose(color, &io::stdout())
 }
 
 /// Prints, and waits where it is to be done again. False where not.
-async fn again(shown: &[u8], follow: bool, output: &Output) -> Result<bool, Failure> {
-    if follow && !output.json && io::stdout().is_terminal() {
+async fn again(shown: &[u8], follow: bool, is_table: bool) -> Result<bool, Failure> {
+    if follow && is_table && io::stdout().is_terminal() {
         // A clean screen for each look.
         print(b"\x1b[H\x1b[2J")?;
     }

@@ -1,13 +1,22 @@
 //! Which events someone asked for.
 //!
 //! Values of one field are alternatives, fields that are set must all match. The keys of an event ([`Keys`]) are all that
-//! is looked at, live and in the store, so both decide alike.
+//! is looked at, live and in the store, so both decide alike; contents are looked into only where text is asked for.
 //!
 //! Invariants: a filter never fails once it is made, and takes time in proportion to its size, which is bounded.
 
-use mcp_sensor_proto::v1::{self, event::Severity, filter::Kind};
+use std::str::FromStr;
+
+use mcp_sensor_proto::v1::{
+    self,
+    event::Severity,
+    filter::{Failure, Kind},
+};
+
+use present::find::{EmptyPattern, Glob, Name, Process};
 
 use super::keys::{Keys, PeerKey};
+use super::text::Words;
 
 /// Values of one field at most.
 pub const MAX_VALUES: usize = 1_000;
@@ -46,23 +55,15 @@ pub enum FilterError {
     },
 }
 
-/// Text in which `*` stands for any characters and `?` for one.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Glob {
-    pattern: Vec<char>,
-    /// Capital letters do not matter.
-    any_case: bool,
-}
-
 /// A filter, checked and ready.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Filter {
     /// The node, exactly.
     pub nodes: Vec<String>,
     /// Any name of the server.
-    pub servers: Vec<Glob>,
+    pub servers: Vec<Name>,
     /// Any name of the client.
-    pub clients: Vec<Glob>,
+    pub clients: Vec<Name>,
     /// The tool.
     pub tools: Vec<Glob>,
     /// Numbers of kinds; empty means any.
@@ -73,51 +74,16 @@ pub struct Filter {
     pub sessions: Vec<String>,
     /// The method.
     pub methods: Vec<Glob>,
-}
-
-impl Glob {
-    /// A pattern. `any_case`: capital letters do not matter.
-    #[must_use]
-    pub fn new(pattern: &str, any_case: bool) -> Self {
-        let fold = |character| if any_case { lower(character) } else { character };
-        Self { pattern: pattern.chars().map(fold).collect(), any_case }
-    }
-
-    /// True where the whole text matches. Takes time in proportion to pattern times text, at most.
-    #[must_use]
-    pub fn matches(&self, text: &str) -> bool {
-        let mut rest = text.chars();
-        let mut pattern = self.pattern.as_slice();
-        // Where to go on after the last `*`, if what follows it does not match where it was tried.
-        let mut retry: Option<(&[char], std::str::Chars<'_>)> = None;
-        loop {
-            if let ['*', after @ ..] = pattern {
-                retry = Some((after, rest.clone()));
-                pattern = after;
-                continue;
-            }
-            match (pattern, rest.next()) {
-                ([], None) => return true,
-                ([expected, after @ ..], Some(found))
-                    if *expected == '?' || *expected == if self.any_case { lower(found) } else { found } =>
-                {
-                    pattern = after;
-                    continue;
-                }
-                _ => {}
-            }
-            let Some((after, mut from)) = retry.take() else { return false };
-            if from.next().is_none() {
-                return false;
-            }
-            retry = Some((after, from.clone()));
-            (pattern, rest) = (after, from);
-        }
-    }
-}
-
-fn lower(character: char) -> char {
-    if character.is_ascii() { character.to_ascii_lowercase() } else { character.to_lowercase().next().unwrap_or(character) }
+    /// Client or server, by name or process id.
+    pub processes: Vec<Process>,
+    /// The container or the pod of client or server.
+    pub containers: Vec<String>,
+    /// Words in the arguments.
+    pub arguments: Vec<Words>,
+    /// Words in what went wrong.
+    pub errors: Vec<Words>,
+    /// Numbers of ways to fail; empty means that none has to.
+    pub failures: Vec<u8>,
 }
 
 impl Filter {
@@ -126,30 +92,46 @@ impl Filter {
     /// # Errors
     /// It is too big, or asks for something that this version does not know.
     pub fn new(filter: Option<&v1::Filter>) -> Result<Self, FilterError> {
-        let Some(v1::Filter { nodes, servers, clients, tools, kinds, min_severity, sessions, methods }) = filter else {
-            return Ok(Self::default());
-        };
+        let Some(filter) = filter else { return Ok(Self::default()) };
+        let v1::Filter {
+            nodes,
+            servers,
+            clients,
+            tools,
+            kinds,
+            min_severity,
+            sessions,
+            methods,
+            processes,
+            containers,
+            arguments,
+            errors,
+            failures,
+        } = filter;
         let severity =
             Severity::try_from(*min_severity).map_err(|_| FilterError::Unknown { field: "min_severity", value: *min_severity })?;
-        let mut wanted = Vec::new();
-        for &kind in kinds.iter().take(MAX_VALUES) {
-            let kind = Kind::try_from(kind).map_err(|_| FilterError::Unknown { field: "kinds", value: kind })?;
-            wanted.push(kind as i32 as u8);
-        }
+        let mut wanted = numbers("kinds", kinds, |kind| Kind::try_from(kind).ok().map(|kind| kind as i32))?;
         if wanted.contains(&0) {
             wanted.clear();
         }
-        wanted.sort_unstable();
-        wanted.dedup();
+        let mut failed = numbers("failures", failures, |failure| Failure::try_from(failure).ok().map(|failure| failure as i32))?;
+        if failed.contains(&0) {
+            failed = vec![Failure::ToolError as u8, Failure::RpcError as u8, Failure::Cancelled as u8, Failure::Abandoned as u8];
+        }
         Ok(Self {
             nodes: texts("nodes", nodes)?.to_vec(),
-            servers: globs("servers", servers, true)?,
-            clients: globs("clients", clients, true)?,
-            tools: globs("tools", tools, false)?,
+            servers: parsed("servers", servers)?,
+            clients: parsed("clients", clients)?,
+            tools: parsed("tools", tools)?,
             kinds: wanted,
             min_severity: severity as i32 as u8,
             sessions: texts("sessions", sessions)?.to_vec(),
-            methods: globs("methods", methods, false)?,
+            methods: parsed("methods", methods)?,
+            processes: parsed("processes", processes)?,
+            containers: texts("containers", containers)?.to_vec(),
+            arguments: words("arguments", arguments)?,
+            errors: words("errors", errors)?,
+            failures: failed,
         })
     }
 
@@ -162,7 +144,23 @@ impl Filter {
     /// True where the event with these keys is wanted.
     #[must_use]
     pub fn matches(&self, keys: &Keys) -> bool {
-        let Self { nodes, servers, clients, tools, kinds, min_severity, sessions, methods } = self;
+        let Self {
+            nodes,
+            servers,
+            clients,
+            tools,
+            kinds,
+            min_severity,
+            sessions,
+            methods,
+            processes,
+            containers,
+            arguments,
+            errors,
+            failures,
+        } = self;
+        let peers = || keys.client.iter().chain(&keys.server);
+        // What costs most comes last.
         (kinds.is_empty() || kinds.contains(&keys.kind))
             && keys.severity >= *min_severity
             && (nodes.is_empty() || nodes.iter().any(|node| **node == *keys.node))
@@ -171,6 +169,23 @@ impl Filter {
             && (methods.is_empty() || Self::matches_text(methods, &keys.method))
             && (servers.is_empty() || keys.server.as_deref().is_some_and(|peer| Self::matches_peer(servers, peer)))
             && (clients.is_empty() || keys.client.as_deref().is_some_and(|peer| Self::matches_peer(clients, peer)))
+            && (failures.is_empty() || failures.contains(&keys.failure))
+            && (containers.is_empty() || peers().any(|peer| containers.iter().any(|asked| peer.place().is(asked))))
+            && (processes.is_empty() || peers().any(|peer| processes.iter().any(|asked| asked.is(peer.pid, &peer.called()))))
+            && (arguments.is_empty() || arguments.iter().any(|words| words.are_in(&keys.arguments)))
+            && (errors.is_empty() || errors.iter().any(|words| words.are_in(&keys.error)))
+    }
+
+    /// True where contents have to be looked into.
+    #[must_use]
+    pub fn has_text(&self) -> bool {
+        !self.arguments.is_empty() || !self.errors.is_empty()
+    }
+
+    /// True where it asks for what only single events tell, not their session.
+    #[must_use]
+    pub fn needs_events(&self) -> bool {
+        self.has_text() || !self.failures.is_empty()
     }
 
     /// True where the text, which is there, matches one of the patterns.
@@ -187,8 +202,8 @@ impl Filter {
 
     /// True where one of the peer's names matches one of the patterns.
     #[must_use]
-    pub fn matches_peer(globs: &[Glob], peer: &PeerKey) -> bool {
-        peer.names().any(|name| Self::matches_text(globs, name))
+    pub fn matches_peer(names: &[Name], peer: &PeerKey) -> bool {
+        names.iter().any(|name| name.is_called(&peer.called()))
     }
 }
 
@@ -205,65 +220,30 @@ fn texts<'a>(field: &'static str, values: &'a [String]) -> Result<&'a [String], 
     Ok(values)
 }
 
-fn globs(field: &'static str, values: &[String], any_case: bool) -> Result<Vec<Glob>, FilterError> {
-    Ok(texts(field, values)?.iter().map(|value| Glob::new(value, any_case)).collect())
+fn parsed<T: FromStr<Err = EmptyPattern>>(field: &'static str, values: &[String]) -> Result<Vec<T>, FilterError> {
+    texts(field, values)?.iter().map(|value| value.parse().map_err(|EmptyPattern| FilterError::Empty { field })).collect()
+}
+
+fn words(field: &'static str, values: &[String]) -> Result<Vec<Words>, FilterError> {
+    Ok(texts(field, values)?.iter().map(|value| Words::new(value)).collect())
+}
+
+/// Numbers of an enumeration, each once, in order.
+fn numbers(field: &'static str, values: &[i32], known: impl Fn(i32) -> Option<i32>) -> Result<Vec<u8>, FilterError> {
+    let mut numbers = Vec::new();
+    for &value in values {
+        let number = known(value).and_then(|number| u8::try_from(number).ok());
+        numbers.push(number.ok_or(FilterError::Unknown { field, value })?);
+        numbers.dedup();
+    }
+    numbers.sort_unstable();
+    numbers.dedup();
+    Ok(numbers)
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
-
-    #[test]
-    fn a_glob_matches_the_whole_text() {
-        let cases = [
-            ("", "", true),
-            ("", "a", false),
-            ("a", "a", true),
-            ("a", "ab", false),
-            ("a*", "abc", true),
-            ("*c", "abc", true),
-            ("*b*", "abc", true),
-            ("a?c", "abc", true),
-            ("a?c", "aéc", true),
-            ("?", "", false),
-            ("*", "", true),
-            ("a*b*c", "aXbXbXc", true),
-            ("a*b*c", "aXbXbX", false),
-            ("delete_*", "delete_all", true),
-        ];
-        for (pattern, text, expected) in cases {
-            assert_eq!(Glob::new(pattern, false).matches(text), expected, "{pattern} {text}");
-        }
-        assert!(Glob::new("GitHub*", true).matches("github-mcp"));
-        assert!(!Glob::new("GitHub*", false).matches("github-mcp"));
-    }
-
-    #[test]
-    fn a_hostile_glob_ends() {
-        let glob = Glob::new(&format!("{}b", "*a".repeat(255)), false);
-        assert!(!glob.matches(&"a".repeat(1_000)));
-    }
-
-    /// The same by recursion, slow and plain.
-    fn by_hand(pattern: &[char], text: &[char]) -> bool {
-        match (pattern, text) {
-            ([], []) => true,
-            (['*', after @ ..], _) => (0..=text.len()).any(|skipped| by_hand(after, &text[skipped..])),
-            (['?', after @ ..], [_, rest @ ..]) => by_hand(after, rest),
-            ([expected, after @ ..], [found, rest @ ..]) => expected == found && by_hand(after, rest),
-            _ => false,
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn a_glob_matches_what_it_says(pattern in "[ab*?]{0,8}", text in "[ab]{0,8}") {
-            let (pattern_chars, text_chars): (Vec<_>, Vec<_>) = (pattern.chars().collect(), text.chars().collect());
-            prop_assert_eq!(Glob::new(&pattern, false).matches(&text), by_hand(&pattern_chars, &text_chars));
-        }
-    }
 
     #[test]
     fn what_cannot_be_obeyed_is_an_error() {

@@ -8,8 +8,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use mcp_sensor_proto::v1::{Peer, filter::Kind, session_change, tool_call};
-use present::names;
+use mcp_sensor_proto::v1::{
+    Peer,
+    filter::{Failure, Kind},
+    message, session_change, tool_call,
+};
+use present::find::{Called, Place};
 use prost::Message as _;
 use prost_types::Timestamp;
 use rustc_hash::FxHashMap;
@@ -34,27 +38,59 @@ pub struct PeerKey {
     pub short: Box<str>,
     /// Path of its program.
     pub exe: Box<str>,
+    /// What its interpreter runs.
+    pub script: Box<str>,
     /// Its address.
     pub address: Box<str>,
+    /// Its process id; 0 where it is no process of its host.
+    pub pid: u32,
+    /// Id of its container.
+    pub container: Box<str>,
+    /// UID of its pod.
+    pub pod_uid: Box<str>,
+    /// Namespace of its pod.
+    pub pod_namespace: Box<str>,
+    /// Name of its pod.
+    pub pod_name: Box<str>,
 }
 
 impl PeerKey {
     fn of(peer: &Peer) -> Self {
         let boxed = |text: &str| Box::from(cut(text));
-        Self { said: boxed(&peer.name), short: boxed(names::short(peer)), exe: boxed(&peer.exe), address: boxed(&peer.address) }
+        let Called { said, short, exe, script, address } = Called::of(peer);
+        let Place { container, pod_uid, pod_namespace, pod_name } = Place::of(peer);
+        Self {
+            said: boxed(said),
+            short: boxed(short),
+            exe: boxed(exe),
+            script: boxed(script),
+            address: boxed(address),
+            pid: peer.pid,
+            container: boxed(container),
+            pod_uid: boxed(pod_uid),
+            pod_namespace: boxed(pod_namespace),
+            pod_name: boxed(pod_name),
+        }
     }
 
-    /// All names it goes by; some may be empty.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        let path = self.exe.strip_suffix(" (deleted)").unwrap_or(&self.exe);
-        let program = path.rsplit('/').next().unwrap_or_default();
-        [&*self.said, &*self.short, path, program, &*self.address].into_iter()
+    /// The names it goes by.
+    #[must_use]
+    pub fn called(&self) -> Called<'_> {
+        let Self { said, short, exe, script, address, .. } = self;
+        Called { said, short, exe, script, address }
+    }
+
+    /// Where it runs.
+    #[must_use]
+    pub fn place(&self) -> Place<'_> {
+        let Self { container, pod_uid, pod_namespace, pod_name, .. } = self;
+        Place { container, pod_uid, pod_namespace, pod_name }
     }
 
     /// Bytes of text in it.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.said.len() + self.short.len() + self.exe.len() + self.address.len()
+        self.said.len() + self.short.len() + self.exe.len() + self.script.len() + self.address.len()
     }
 }
 
@@ -96,6 +132,12 @@ pub struct Keys {
     pub tool: Arc<str>,
     /// Its method; empty where it has none.
     pub method: Arc<str>,
+    /// Number of its `Filter.Failure`; 0 where nothing went wrong.
+    pub failure: u8,
+    /// The arguments of a tool call, as JSON text.
+    pub arguments: Bytes,
+    /// What went wrong, as JSON text or in words.
+    pub error: Bytes,
     /// What it adds to its session.
     pub tally: Tally,
     /// The encoded `Session`.
@@ -160,19 +202,45 @@ struct CallHead {
     state: i32,
     #[prost(bytes = "bytes", tag = "4")]
     tool: Bytes,
+    #[prost(bytes = "bytes", tag = "5")]
+    arguments: Bytes,
+    #[prost(bytes = "bytes", tag = "6")]
+    result: Bytes,
+    #[prost(bytes = "bytes", tag = "7")]
+    error: Bytes,
     #[prost(bool, tag = "8")]
     is_error: bool,
     #[prost(double, optional, tag = "9")]
     duration_ms: Option<f64>,
+    #[prost(bytes = "bytes", tag = "15")]
+    reason: Bytes,
+}
+
+impl CallHead {
+    /// What went wrong, and how it is told.
+    fn failure(self) -> Option<(Failure, Bytes)> {
+        use tool_call::State;
+        match State::try_from(self.state).unwrap_or_default() {
+            State::Failed => Some((Failure::RpcError, self.error)),
+            State::Completed if self.is_error => Some((Failure::ToolError, self.result)),
+            State::Cancelled => Some((Failure::Cancelled, self.reason)),
+            State::Abandoned => Some((Failure::Abandoned, self.reason)),
+            _ => None,
+        }
+    }
 }
 
 /// Of a `Message`.
 #[derive(Clone, PartialEq, prost::Message)]
 struct MessageHead {
+    #[prost(int32, tag = "2")]
+    r#type: i32,
     #[prost(bytes = "bytes", tag = "3")]
     method: Bytes,
     #[prost(bytes = "bytes", tag = "5")]
     target: Bytes,
+    #[prost(bytes = "bytes", tag = "8")]
+    body: Bytes,
 }
 
 /// Of a `Session`.
@@ -266,6 +334,10 @@ impl Reader {
             keys.tally.call = state == tool_call::State::Started;
             keys.tally.failed = state == tool_call::State::Failed || (state == tool_call::State::Completed && call.is_error);
             keys.tally.duration_ms = call.duration_ms.filter(|duration| duration.is_finite());
+            keys.arguments = call.arguments.clone();
+            if let Some((failure, error)) = call.failure() {
+                (keys.failure, keys.error) = (failure as i32 as u8, error);
+            }
         } else if let Some(message) = head.message {
             let message = MessageHead::decode(message).map_err(broken)?;
             keys.kind = Kind::Message as i32 as u8;
@@ -273,6 +345,9 @@ impl Reader {
                 keys.tool = self.text(&message.target);
             }
             keys.method = self.text(&message.method);
+            if message.r#type == message::Type::Error as i32 {
+                (keys.failure, keys.error) = (Failure::RpcError as i32 as u8, message.body);
+            }
         } else if let Some(change) = head.session_change {
             use session_change::State;
             keys.kind = Kind::SessionChange as i32 as u8;
@@ -385,8 +460,8 @@ mod tests {
         let keys = Reader::default().read(&Bytes::from(event(Body::ToolCall(call)).encode_to_vec())).unwrap();
         assert_eq!((keys.id, keys.time, keys.sequence, keys.kind, keys.severity), (77, 1_800_000_000_000_000_005, 3, 1, 2));
         assert_eq!((&*keys.node, &*keys.session, &*keys.tool, &*keys.method), ("host", "abc", "commit", "tools/call"));
-        let names: Vec<_> = keys.server.as_ref().unwrap().names().collect();
-        assert_eq!(names, ["git", "server-git", "/usr/bin/node", "node", ""]);
+        let called = Called { said: "git", short: "server-git", exe: "/usr/bin/node", script: "index.js", address: "" };
+        assert_eq!(keys.server.as_ref().unwrap().called(), called);
         assert_eq!(keys.tally, Tally { call: false, failed: true, duration_ms: Some(2.5), closed: None });
         assert!(keys.client.is_none());
     }

@@ -126,6 +126,9 @@ impl Collector {
 
 /// The status where the store cannot be read.
 pub(super) fn unreadable(error: &StoreError) -> Status {
+    if let StoreError::TooLong(_) = error {
+        return Status::deadline_exceeded(format!("{error}; ask for a shorter time, a node or a tool, or for more of the text"));
+    }
     tracing::error!(error = %error, "the store cannot be read");
     Status::internal("the store cannot be read; the collector's log tells why")
 }

@@ -23,6 +23,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tonic::server::NamedService;
 use tonic::service::Routes;
 use tonic::transport::{Certificate, Identity, ServerTlsConfig};
 
@@ -50,6 +51,12 @@ const HEADERS: u32 = 16 * 1024;
 
 /// How often a silent connection is asked whether it lives, and how long it may take to answer.
 const KEEPALIVE: Duration = Duration::from_secs(20);
+
+/// The services whose health is told.
+pub const SERVICES: [&str; 2] = [<IngestServer as NamedService>::NAME, <CollectorServer as NamedService>::NAME];
+
+/// How often the store is looked at for the services' health.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// Why the collector cannot serve.
 #[derive(Debug, thiserror::Error)]
@@ -151,8 +158,7 @@ impl Server {
             stop: stop.clone(),
         });
         let (health, health_server) = tonic_health::server::health_reporter();
-        health.set_serving::<IngestServer>().await;
-        health.set_serving::<CollectorServer>().await;
+        tell_health(&health, true).await;
         let reflection = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(mcp_sensor_proto::DESCRIPTOR)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -189,6 +195,7 @@ impl Server {
             let stopping = stop.clone().cancelled_owned();
             tasks.spawn(async move { serving.serve_with_incoming_shutdown(incoming, stopping).await });
         }
+        tokio::spawn(watch_store(health.clone(), store.clone(), stop.clone()));
         Ok(Self { addresses, store, stop, streams, listeners: tasks, writer, health })
     }
 
@@ -210,9 +217,8 @@ impl Server {
     /// Something that was taken cannot be stored. It was not acknowledged.
     pub async fn finish(self) -> Result<(), ServeError> {
         let Self { stop, streams, mut listeners, writer, health, .. } = self;
-        health.set_not_serving::<IngestServer>().await;
-        health.set_not_serving::<CollectorServer>().await;
         stop.cancel();
+        tell_health(&health, false).await;
         streams.close();
         let ended = async {
             streams.wait().await;
@@ -225,6 +231,26 @@ impl Server {
         let finished = tokio::task::spawn_blocking(|| writer.finish()).await;
         finished.unwrap_or(Err(StoreError::Closed))?;
         Ok(())
+    }
+}
+
+/// Tells the health of all services.
+async fn tell_health(health: &tonic_health::server::HealthReporter, is_well: bool) {
+    let status = if is_well { tonic_health::ServingStatus::Serving } else { tonic_health::ServingStatus::NotServing };
+    for service in SERVICES.into_iter().chain([""]) {
+        health.set_service_status(service, status).await;
+    }
+}
+
+/// A store that hangs makes the services unhealthy.
+async fn watch_store(health: tonic_health::server::HealthReporter, store: Store, stop: CancellationToken) {
+    let mut was_well = true;
+    while stop.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
+        let is_well = store.is_alive();
+        if is_well != was_well {
+            tell_health(&health, is_well).await;
+            was_well = is_well;
+        }
     }
 }
 

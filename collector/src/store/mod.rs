@@ -61,6 +61,9 @@ pub enum StoreError {
     /// A part of it is not what was written.
     #[error("the database is damaged: {0}")]
     Damaged(String),
+    /// A search would take too long.
+    #[error("searching took more than {} s", .0.as_secs())]
+    TooLong(std::time::Duration),
     /// The writer thread or a reader has ended.
     #[error("the store is closed")]
     Closed,

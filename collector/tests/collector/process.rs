@@ -1,6 +1,6 @@
 //! The program itself: killed, told to stop, misconfigured, printing.
 
-use std::io::Read as _;
+use std::io::{BufRead as _, Read as _};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Instant;
@@ -130,17 +130,20 @@ async fn hostile_text_never_reaches_the_terminal_raw() {
     sensor.acked(1).await;
     let path = running.directory.path().to_owned();
     for command in [&["events"][..], &["sessions"], &["sessions", "x"], &["sensors"]] {
-        for json in [false, true] {
+        for form in ["", "--json", "--format=csv"] {
+            let json = form == "--json";
             let mut arguments = command.to_vec();
-            if json {
-                arguments.push("--json");
+            if command == ["sensors"] && form == "--format=csv" {
+                continue;
             }
+            arguments.extend(Some(form).filter(|form| !form.is_empty()));
             let (arguments, path): (Vec<String>, _) = (arguments.into_iter().map(str::to_owned).collect(), path.clone());
             let shown = arguments.join(" ");
             let output =
                 tokio::task::spawn_blocking(move || run(&arguments.iter().map(String::as_str).collect::<Vec<_>>(), &path)).await.unwrap();
             assert_eq!(output.status.code(), Some(0), "{shown}: {}", String::from_utf8_lossy(&output.stderr));
             let text = String::from_utf8(output.stdout).unwrap();
+            let text = if form == "--format=csv" { text.replace("\r\n", "\n") } else { text };
             let obeyed = |character: char| (character.is_control() && character != '\n') || matches!(character, '\u{2028}' | '\u{202e}');
             assert!(!text.contains(obeyed), "{shown}: {text:?}");
             assert!(!text.is_empty());
@@ -157,13 +160,16 @@ fn exit_codes_are_as_documented() {
     let config = directory.path().join("c.toml");
     std::fs::write(&config, "[store]\nmax_age = \"soon\"\n").unwrap();
     let config = config.to_str().unwrap();
-    let cases: [(&[&str], i32, &str); 8] = [
+    let cases: [(&[&str], i32, &str); 11] = [
         (&["serve", "--config", config], 2, "c.toml:2:11: `soon` is no time span"),
         (&["serve", "--listen", "0.0.0.0:1"], 2, "needs encryption"),
         (&["serve", "--listen", "nowhere"], 2, "is no address"),
         (&["tail", "--since", "soon"], 2, "is no time"),
         (&["tail", "--address", "192.0.2.1:1"], 2, "needs encryption"),
         (&["tail"], 4, "cannot reach the collector"),
+        (&["health"], 4, "cannot reach the collector"),
+        (&["events", "--json", "--format", "csv"], 2, "cannot be used with"),
+        (&["events", "--format", "xml"], 2, "[possible values: table, json, csv]"),
         (&["config"], 0, ""),
         (&["completions", "bash"], 0, ""),
     ];
@@ -173,7 +179,7 @@ fn exit_codes_are_as_documented() {
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
         assert!(stderr.contains(said), "{arguments:?}: {stderr}");
     }
-    for command in ["serve", "tail", "events", "sessions", "sensors", "config", "completions"] {
+    for command in ["serve", "tail", "events", "sessions", "sensors", "health", "config", "completions"] {
         let output = run(&[command, "--help"], directory.path());
         let help = String::from_utf8_lossy(&output.stdout);
         assert!(help.contains("Example"), "{command}: {help}");
@@ -210,4 +216,135 @@ async fn tail_prints_each_event_as_it_comes() {
     assert_eq!(found, ["1", "2", "3", "4", "5"]);
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+/// The program at work, its standard output and error read as they come.
+struct Following {
+    child: Child,
+    lines: tokio::sync::mpsc::UnboundedReceiver<String>,
+    said: std::thread::JoinHandle<String>,
+}
+
+impl Following {
+    fn start(directory: &Path, arguments: &[&str]) -> Self {
+        let address = format!("unix:{}", directory.join("socket").display());
+        let mut child =
+            program().args(arguments).args(["--address", &address]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (sender, lines) = tokio::sync::mpsc::unbounded_channel();
+        let stdout = std::io::BufReader::new(child.stdout.take().unwrap());
+        std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        let mut stderr = child.stderr.take().unwrap();
+        let said = std::thread::spawn(move || {
+            let mut said = String::new();
+            stderr.read_to_string(&mut said).unwrap();
+            said
+        });
+        Self { child, lines, said }
+    }
+
+    async fn sequences(&mut self, count: usize) -> Vec<String> {
+        let mut found = Vec::new();
+        while found.len() < count {
+            let line = soon(self.lines.recv()).await.expect("it goes on");
+            found.push(serde_json::from_str::<serde_json::Value>(&line).unwrap()["sequence"].as_str().unwrap().to_owned());
+        }
+        found
+    }
+
+    fn end(mut self) -> (Option<i32>, String) {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), rustix::process::Signal::TERM).unwrap();
+        let status = self.child.wait().unwrap();
+        (status.code(), self.said.join().unwrap())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tail_goes_on_after_the_collector_was_killed_and_shows_each_event_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut process = Process::start(directory.path());
+    let mut sensor = Sensor::connect(process.channel(directory.path()).await, 1).await.unwrap();
+    let mut tail = Following::start(directory.path(), &["tail", "--json", "--since", "2020-01-01T00:00:00Z"]);
+    sensor.send(&events(1, 1..=5)).await;
+    sensor.acked(5).await;
+    assert_eq!(tail.sequences(5).await, ["1", "2", "3", "4", "5"]);
+    process.kill();
+    drop(sensor);
+
+    let process = Process::start(directory.path());
+    let channel = process.channel(directory.path()).await;
+    let mut sensor = Sensor::connect(channel, 1).await.unwrap();
+    sensor.send(&events(1, 6..=8)).await;
+    sensor.acked(8).await;
+    assert_eq!(tail.sequences(3).await, ["6", "7", "8"]);
+    let (code, said) = tail.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("the connection was lost") && said.contains("no events were missed"), "{said}");
+    assert_eq!(process.stop(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tail_tells_where_events_were_missed_meanwhile() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut process = Process::start(directory.path());
+    let mut sensor = Sensor::connect(process.channel(directory.path()).await, 1).await.unwrap();
+    let mut tail = Following::start(directory.path(), &["tail", "--json", "--since", "2020-01-01T00:00:00Z"]);
+    sensor.send(&events(1, 1..=5)).await;
+    sensor.acked(5).await;
+    assert_eq!(tail.sequences(5).await.len(), 5);
+    process.kill();
+    drop(sensor);
+    // The store is gone, and what came after the tail's cursor with it.
+    std::fs::remove_dir_all(directory.path().join("store")).unwrap();
+    std::fs::create_dir(directory.path().join("store")).unwrap();
+    std::fs::write(directory.path().join("store/events.db"), [0x5a; 4096]).unwrap();
+
+    let process = Process::start(directory.path());
+    let mut sensor = Sensor::connect(process.channel(directory.path()).await, 2).await.unwrap();
+    sensor.send(&events(2, 1..=2)).await;
+    sensor.acked(2).await;
+    assert_eq!(tail.sequences(2).await, ["1", "2"]);
+    let (code, said) = tail.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("events were missed: cannot go on where it was"), "{said}");
+    assert_eq!(process.stop(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tail_that_is_not_to_reconnect_ends() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut process = Process::start(directory.path());
+    let mut sensor = Sensor::connect(process.channel(directory.path()).await, 1).await.unwrap();
+    let mut tail = Following::start(directory.path(), &["tail", "--json", "--no-reconnect", "--since", "2020-01-01T00:00:00Z"]);
+    sensor.send(&events(1, 1..=1)).await;
+    sensor.acked(1).await;
+    assert_eq!(tail.sequences(1).await, ["1"]);
+    process.kill();
+    let Following { mut child, said, .. } = tail;
+    let (status, said) = soon(tokio::task::spawn_blocking(move || (child.wait().unwrap(), said.join().unwrap()))).await.unwrap();
+    assert!(matches!(status.code(), Some(1 | 4)), "{status:?} {said}");
+    assert!(said.contains("go on later with: tail --after"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_collector_is_healthy_and_tells_its_own_state() {
+    let directory = tempfile::tempdir().unwrap();
+    let tokens = directory.path().join("tokens");
+    std::fs::write(&tokens, "0123456789abcdef0123\n").unwrap();
+    let running = start_in(directory, |settings| settings.security.reader_token_file = Some(tokens.clone())).await;
+    let mut sensor = running.sensor(1).await;
+    sensor.send(&events(1, 1..=3)).await;
+    sensor.acked(3).await;
+    let path = running.directory.path().to_owned();
+    let (healthy, sensors) = tokio::task::spawn_blocking(move || {
+        let tokens = path.join("tokens");
+        (run(&["health"], &path), run(&["sensors", "--json", "--token-file", tokens.to_str().unwrap()], &path))
+    })
+    .await
+    .unwrap();
+    assert_eq!((healthy.status.code(), healthy.stdout, healthy.stderr), (Some(0), Vec::new(), Vec::new()), "no token is asked for");
+    let lines: Vec<serde_json::Value> =
+        String::from_utf8(sensors.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((lines.len(), &lines[0]["node"]), (2, &serde_json::json!("host")));
+    assert_eq!(lines[1]["collector"]["events"], "3");
+    running.stop().await;
 }

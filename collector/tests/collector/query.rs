@@ -3,7 +3,8 @@
 use collector::event::{Filter as Compiled, keys::Reader};
 use mcp_sensor_proto::v1::event::Body;
 use mcp_sensor_proto::v1::{
-    Event, Filter, Gap, GetSessionRequest, ListSessionsRequest, Message, Peer, QueryRequest, Session, SessionChange, ToolCall,
+    Container, Event, Filter, Gap, GetSessionRequest, ListSessionsRequest, Message, Peer, Pod, QueryRequest, Session, SessionChange,
+    SubscribeRequest, ToolCall,
 };
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
@@ -13,24 +14,48 @@ use tonic::Code;
 
 use crate::support::*;
 
-/// An event with names out of few, so that filters hit.
+/// Names out of few, so that filters hit.
+fn name() -> impl Strategy<Value = String> {
+    prop_oneof![Just(String::new()), "[ab]{1,3}", Just("naïve".to_owned())]
+}
+
+/// Contents out of few, written in several ways.
+fn contents() -> impl Strategy<Value = String> {
+    prop_oneof![
+        2 => Just(String::new()),
+        3 => "\\{\"path\":\"/[abAB]{1,3}/[ab]{1,2}\"\\}",
+        1 => "\\{\"path\":\"\\\\u002f[ab]{2}\\\\/A\"\\}",
+        1 => Just("{\"n\":\"na\\u00efve NAÏVE\"}".to_owned()),
+    ]
+}
+
+fn any_peer() -> impl Strategy<Value = Peer> {
+    let container = proptest::option::of("[0-3]{1,3}").prop_map(|id| id.map(|id| Container { id, ..Container::default() }));
+    let pod = proptest::option::of(("[ab]", "[ab]", "u[0-3]").prop_map(|(namespace, name, uid)| Pod { namespace, name, uid }));
+    let script = proptest::option::of("/x/[ab]{1,2}\\.js");
+    (name(), "(/usr)?/bin/([ab]{1,2}|node)", name(), 0..12_u32, container, pod, script).prop_map(
+        |(said, exe, address, pid, container, pod, script)| {
+            let command_line = script.map_or_else(Vec::new, |script| vec!["node".to_owned(), script]);
+            Peer { name: said, exe, address, pid, container, pod, command_line, ..Peer::default() }
+        },
+    )
+}
+
+/// An event of which filters find parts.
 fn any_event() -> impl Strategy<Value = Event> {
-    let name = || prop_oneof![Just(String::new()), "[ab]{1,3}", Just("naïve".to_owned())];
-    let peer = move || {
-        (name(), "(/usr)?/bin/[ab]{1,2}", name()).prop_map(|(said, exe, address)| Peer { name: said, exe, address, ..Peer::default() })
-    };
+    let call = (name(), 0..8_i32, contents(), contents(), contents(), any::<bool>(), name());
     let body = prop_oneof![
-        (name(), 0..5_i32).prop_map(|(tool, state)| Some(Body::ToolCall(ToolCall { tool, state, ..ToolCall::default() }))),
-        (name(), prop_oneof![Just("tools/call".to_owned()), name()]).prop_map(|(target, method)| Some(Body::Message(Message {
-            target,
-            method,
-            ..Message::default()
-        }))),
-        (0..4_i32).prop_map(|state| Some(Body::SessionChange(SessionChange { state, ..SessionChange::default() }))),
-        Just(Some(Body::Gap(Gap { bytes: Some(1), ..Gap::default() }))),
-        Just(None),
+        4 => call.prop_map(|(tool, state, arguments, result, error, is_error, reason)| {
+            Some(Body::ToolCall(ToolCall { tool, state, arguments, result, error, is_error, reason, ..ToolCall::default() }))
+        }),
+        2 => (name(), prop_oneof![Just("tools/call".to_owned()), name()], 0..5_i32, contents()).prop_map(|(target, method, r#type, body)| {
+            Some(Body::Message(Message { target, method, r#type, body, ..Message::default() }))
+        }),
+        1 => (0..4_i32).prop_map(|state| Some(Body::SessionChange(SessionChange { state, ..SessionChange::default() }))),
+        1 => Just(Some(Body::Gap(Gap { bytes: Some(1), ..Gap::default() }))),
+        1 => Just(None),
     ];
-    (proptest::option::of("[0-3]{1,3}"), proptest::option::of(peer()), proptest::option::of(peer()), 0..8_i32, body).prop_map(
+    (proptest::option::of("[0-3]{1,3}"), proptest::option::of(any_peer()), proptest::option::of(any_peer()), 0..8_i32, body).prop_map(
         |(session, client, server, severity, body)| Event {
             session: session.map(|id| Session { id, ..Session::default() }),
             client,
@@ -43,19 +68,32 @@ fn any_event() -> impl Strategy<Value = Event> {
 }
 
 fn any_filter() -> impl Strategy<Value = Filter> {
-    let globs = || proptest::collection::vec("[abAB*?/]{1,3}", 0..2);
-    let nodes = proptest::collection::vec(prop_oneof![Just("host".to_owned()), Just("other".to_owned())], 0..2);
-    (
-        nodes,
+    fn rare<T: std::fmt::Debug>(value: impl Strategy<Value = T>) -> impl Strategy<Value = Vec<T>> {
+        (any::<u8>(), proptest::collection::vec(value, 1..3)).prop_map(|(dice, values)| if dice < 60 { values } else { Vec::new() })
+    }
+    let globs = || rare("[abAB*?/]{1,3}");
+    let old = (
+        rare(prop_oneof![Just("host".to_owned()), Just("other".to_owned())]),
         globs(),
         globs(),
         globs(),
-        proptest::collection::vec(0..6_i32, 0..2),
-        0..7_i32,
-        proptest::collection::vec("[0-3]{1,2}", 0..2),
+        rare(0..6_i32),
+        prop_oneof![3 => Just(0), 1 => 0..7_i32],
+        rare("[0-3]{1,2}"),
         globs(),
-    )
-        .prop_map(|(nodes, servers, clients, tools, kinds, min_severity, sessions, methods)| Filter {
+    );
+    let new = (
+        rare(prop_oneof!["[0-9]", "[1-3][0-9]", "[ab*]{1,2}", Just("a*.js".to_owned()), Just("NODE".to_owned())]),
+        rare(prop_oneof!["[0-3]{1,2}", "[ab]", "[ab]/[ab]", "u[0-3]"]),
+        rare(prop_oneof!["/[abAB]{1,2}", "[ab]", Just("Naïve n".to_owned()), Just("path\":\"/a".to_owned())]),
+        rare(prop_oneof!["/[abAB]{1,2}", "[ab]{2}", Just("naïve".to_owned())]),
+        rare(0..5_i32),
+    );
+    (old, new).prop_map(
+        |(
+            (nodes, servers, clients, tools, kinds, min_severity, sessions, methods),
+            (processes, containers, arguments, errors, failures),
+        )| Filter {
             nodes,
             servers,
             clients,
@@ -64,7 +102,13 @@ fn any_filter() -> impl Strategy<Value = Filter> {
             min_severity,
             sessions,
             methods,
-        })
+            processes,
+            containers,
+            arguments,
+            errors,
+            failures,
+        },
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -83,14 +127,16 @@ async fn what_a_query_finds_is_what_filtering_by_hand_finds() {
         sensor.send(part).await;
         sensor.acked(part[part.len() - 1].sequence).await;
     }
+    let mut found = 0;
     let mut reader = Reader::default();
     let keys: Vec<_> = sent.iter().map(|event| reader.read(&event.encode_to_vec().into()).unwrap()).collect();
-    for _ in 0..300 {
+    for _ in 0..600 {
         let filter = any_filter().new_tree(&mut runner).unwrap().current();
         let (low, high) = (1..500_u64, 1..500_u64).new_tree(&mut runner).unwrap().current();
         let compiled = Compiled::new(Some(&filter)).unwrap();
         let mut expected: Vec<u64> =
             keys.iter().filter(|keys| compiled.matches(keys) && (low..high).contains(&keys.sequence)).map(|keys| keys.sequence).collect();
+        found += usize::from(!expected.is_empty() && expected.len() < 100);
         for descending in [false, true] {
             let request = QueryRequest {
                 filter: Some(filter.clone()),
@@ -104,6 +150,70 @@ async fn what_a_query_finds_is_what_filtering_by_hand_finds() {
             expected.reverse();
         }
     }
+    assert!(found > 100, "the filters tell something: {found}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_live_subscription_finds_what_a_query_finds() {
+    let running = start_with(|settings| settings.store.partition_events = Some(50)).await;
+    let mut runner = TestRunner::deterministic();
+    let filters: Vec<Filter> = (0..40).map(|_| any_filter().new_tree(&mut runner).unwrap().current()).collect();
+    let mut subscribers = Vec::new();
+    for filter in &filters {
+        let mut subscriber = running.subscribe(SubscribeRequest { filter: Some(filter.clone()), ..SubscribeRequest::default() }).await;
+        subscriber.live().await;
+        subscribers.push(subscriber);
+    }
+    let mut sensor = running.sensor(1).await;
+    for sequence in 1..=200 {
+        let made = any_event().new_tree(&mut runner).unwrap().current();
+        let frame = event(1, sequence);
+        sensor.send(&[Event { id: frame.id, time: frame.time, node: frame.node, sequence, ..made }]).await;
+    }
+    sensor.acked(200).await;
+    for (filter, mut subscriber) in filters.into_iter().zip(subscribers) {
+        let stored = sequences(&running.query(QueryRequest { filter: Some(filter.clone()), ..QueryRequest::default() }).await);
+        let (live, missed) = subscriber.events(stored.len()).await;
+        assert!(missed.is_empty());
+        assert_eq!(live.iter().map(|(_, event)| event.sequence).collect::<Vec<_>>(), stored, "{filter:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_are_found_by_what_happened_in_them() {
+    let running = start_with(|settings| settings.store.partition_events = Some(20)).await;
+    let mut sensor = running.sensor(1).await;
+    let told = |sequence: u64, call: ToolCall, pid: u32| {
+        let session = Session { id: format!("{:016x}", sequence % 4), ..Session::default() };
+        let container = Container { id: format!("c{}", sequence % 4), ..Container::default() };
+        let server = Peer { pid, exe: "/usr/bin/node".to_owned(), container: Some(container), ..Peer::default() };
+        Event { session: Some(session), server: Some(server), body: Some(Body::ToolCall(call)), ..event(1, sequence) }
+    };
+    let plain: Vec<Event> =
+        (1..=60).map(|sequence| told(sequence, ToolCall { tool: "t".to_owned(), ..ToolCall::default() }, 100)).collect();
+    sensor.send(&plain).await;
+    let read = ToolCall { arguments: r#"{"path":"\u002fetc/shadow"}"#.to_owned(), state: 1, ..ToolCall::default() };
+    let failed = ToolCall { error: r#"{"code":-32603,"message":"Permission DENIED"}"#.to_owned(), state: 3, ..ToolCall::default() };
+    sensor.send(&[told(61, read, 100), told(62, failed, 4711)]).await;
+    sensor.acked(62).await;
+    let of = |filter: Filter| {
+        let mut reader = running.reader();
+        async move {
+            let request = ListSessionsRequest { filter: Some(filter), ..ListSessionsRequest::default() };
+            let sessions = reader.list_sessions(request).await.unwrap().into_inner().sessions;
+            sessions.into_iter().map(|summary| summary.session.unwrap().id).collect::<Vec<_>>()
+        }
+    };
+    let (first, second) = (["0000000000000001"], ["0000000000000002"]);
+    let texts = |text: &str| vec![text.to_owned()];
+    assert_eq!(of(Filter { arguments: texts("/etc/shadow"), ..Filter::default() }).await, first);
+    assert_eq!(of(Filter { errors: texts("permission denied"), ..Filter::default() }).await, second);
+    assert_eq!(of(Filter { failures: vec![0], ..Filter::default() }).await, second);
+    assert_eq!(of(Filter { processes: texts("4711"), ..Filter::default() }).await, second);
+    assert_eq!(of(Filter { containers: texts("c1"), ..Filter::default() }).await, first);
+    assert_eq!(of(Filter { processes: texts("NODE"), ..Filter::default() }).await.len(), 4);
+    assert!(of(Filter { errors: texts("permission granted"), ..Filter::default() }).await.is_empty());
+    assert!(of(Filter { arguments: texts("/etc/shadow"), failures: vec![0], ..Filter::default() }).await.is_empty(), "of one event");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1265,8 +1265,8 @@ pub struct Filter {
     /// The event's node.
     #[prost(string, repeated, tag = "1")]
     pub nodes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// The server's name for itself, its executable's name or path, the name of the script it runs, or its address. `*` and `?`
-    /// allowed; capital letters do not matter.
+    /// The server's name for itself, its executable's name or path, the name of the script it runs (with or without its ending),
+    /// or its address. `*` and `?` allowed; capital letters do not matter.
     #[prost(string, repeated, tag = "2")]
     pub servers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// The same of the client. `*` and `?` allowed.
@@ -1287,6 +1287,24 @@ pub struct Filter {
     /// Method of a message; a tool call is of `tools/call`. `*` and `?` allowed.
     #[prost(string, repeated, tag = "8")]
     pub methods: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Client or server is this program, runs this script, or has this process id. `*` and `?` allowed in names; capital letters
+    /// do not matter.
+    #[prost(string, repeated, tag = "9")]
+    pub processes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Client or server runs in this container (the beginning of its id) or in this pod (its name, `namespace/name`, or its UID).
+    #[prost(string, repeated, tag = "10")]
+    pub containers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Text in the arguments of a tool call. Looked for in their JSON text, with the escapes of strings undone; capital letters do
+    /// not matter. Three characters or more are found by an index.
+    #[prost(string, repeated, tag = "11")]
+    pub arguments: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Text in what went wrong, looked for as in `arguments`: the JSON-RPC error of a call or a message, the result of a call that
+    /// says that it failed, the reason of a call that was cancelled or abandoned.
+    #[prost(string, repeated, tag = "12")]
+    pub errors: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// How it went wrong.
+    #[prost(enumeration = "filter::Failure", repeated, tag = "13")]
+    pub failures: ::prost::alloc::vec::Vec<i32>,
 }
 /// Nested message and enum types in `Filter`.
 pub mod filter {
@@ -1341,6 +1359,57 @@ pub mod filter {
                 "SESSION_CHANGE" => Some(Self::SessionChange),
                 "GAP" => Some(Self::Gap),
                 "SENSOR" => Some(Self::Sensor),
+                _ => None,
+            }
+        }
+    }
+    /// How something went wrong.
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Failure {
+        /// In any of these ways.
+        Unspecified = 0,
+        /// A call came back with a result that says that the tool failed (`isError`).
+        ToolError = 1,
+        /// A request was answered with a JSON-RPC error: a tool call that is `FAILED`, or a message of type `ERROR`.
+        RpcError = 2,
+        /// A call was cancelled.
+        Cancelled = 3,
+        /// The end of a call cannot be seen.
+        Abandoned = 4,
+    }
+    impl Failure {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "FAILURE_UNSPECIFIED",
+                Self::ToolError => "TOOL_ERROR",
+                Self::RpcError => "RPC_ERROR",
+                Self::Cancelled => "CANCELLED",
+                Self::Abandoned => "ABANDONED",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "FAILURE_UNSPECIFIED" => Some(Self::Unspecified),
+                "TOOL_ERROR" => Some(Self::ToolError),
+                "RPC_ERROR" => Some(Self::RpcError),
+                "CANCELLED" => Some(Self::Cancelled),
+                "ABANDONED" => Some(Self::Abandoned),
                 _ => None,
             }
         }
@@ -1462,7 +1531,8 @@ pub struct StoredEvent {
 /// Sessions.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListSessionsRequest {
-    /// Sessions with an event that matches. `kinds` and `min_severity` are not looked at.
+    /// Sessions with an event that matches. `kinds` and `min_severity` are not looked at. Where `arguments`, `errors` or `failures`
+    /// is set, one event must match all that is set; DEADLINE_EXCEEDED where that takes the collector too long.
     #[prost(message, optional, tag = "1")]
     pub filter: ::core::option::Option<Filter>,
     /// That had an event at this time or later.

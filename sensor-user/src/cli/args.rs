@@ -7,7 +7,7 @@ use clap_complete::Shell;
 
 use super::filter::{Glob, Name, Pattern};
 use crate::config::Given;
-use crate::export::style::ColorChoice;
+pub use crate::export::style::ColorChoice as Color;
 
 const ABOUT: &str = "Shows the MCP traffic of this host: who calls which tool of whom, with what, and what came back";
 
@@ -272,27 +272,6 @@ pub enum Payload {
     Redacted,
     /// No contents: who, what, when, how big
     None,
-}
-
-/// When to colour.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub enum Color {
-    /// On a terminal, unless NO_COLOR is set
-    Auto,
-    /// Always
-    Always,
-    /// Never
-    Never,
-}
-
-impl From<Color> for ColorChoice {
-    fn from(color: Color) -> Self {
-        match color {
-            Color::Auto => Self::Auto,
-            Color::Always => Self::Always,
-            Color::Never => Self::Never,
-        }
-    }
 }
 
 /// The kernel takes ring buffers of powers of two only.

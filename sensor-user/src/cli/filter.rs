@@ -1,108 +1,26 @@
 //! Which events are shown.
 //!
 //! Filters of one kind are alternatives, filters of different kinds must all match. What a person reads in the table can
-//! be filtered for: the names are those of [`crate::export::names`].
+//! be filtered for: see [`present::find`].
 //!
 //! Invariants: what the sensor tells of itself passes always, for a loss may hide what was asked for; a gap passes where
 //! its session does, whatever tool or method was asked for; a filter never fails.
 
-use std::str::FromStr;
-
 use mcp_sensor_proto::v1::event::Body;
 use mcp_sensor_proto::v1::{Event, Peer};
 
+use present::find::{Called, Place};
+pub use present::find::{Glob, Name, Process as Pattern};
+
 use super::args::FilterArgs;
-use crate::export::names;
 
 /// The method of a tool call.
 const TOOLS_CALL: &str = "tools/call";
-
-/// Text in which `*` stands for any characters and `?` for one.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Glob(String);
-
-/// A glob for names: capital letters do not matter.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Name(Glob);
-
-/// A name or a process id.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Pattern {
-    name: Name,
-    pid: Option<u32>,
-}
 
 /// Decides which events are shown.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     filters: FilterArgs,
-}
-
-/// A filter that is empty text.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("an empty name matches nothing")]
-pub struct EmptyPattern;
-
-impl FromStr for Glob {
-    type Err = EmptyPattern;
-
-    fn from_str(text: &str) -> Result<Self, EmptyPattern> {
-        if text.is_empty() { Err(EmptyPattern) } else { Ok(Self(text.to_owned())) }
-    }
-}
-
-impl FromStr for Name {
-    type Err = EmptyPattern;
-
-    fn from_str(text: &str) -> Result<Self, EmptyPattern> {
-        text.to_lowercase().parse().map(Self)
-    }
-}
-
-impl FromStr for Pattern {
-    type Err = EmptyPattern;
-
-    fn from_str(text: &str) -> Result<Self, EmptyPattern> {
-        Ok(Self { name: text.parse()?, pid: text.parse().ok() })
-    }
-}
-
-impl Glob {
-    /// True where the whole text is as the glob says.
-    #[must_use]
-    pub fn matches(&self, text: &str) -> bool {
-        let (mut glob, mut rest) = (self.0.chars(), text.chars());
-        // Where to go on after a mismatch: behind the last `*`, with one more character of the text in it.
-        let mut retry: Option<(std::str::Chars<'_>, std::str::Chars<'_>)> = None;
-        loop {
-            let rest_before = rest.clone();
-            match (glob.next(), rest.next()) {
-                (Some('*'), _) => {
-                    rest = rest_before;
-                    retry = Some((glob.clone(), rest.clone()));
-                    continue;
-                }
-                (None, None) => return true,
-                (Some('?'), Some(_)) => continue,
-                (Some(wanted), Some(found)) if wanted == found => continue,
-                _ => {}
-            }
-            let Some((after_star, skipped)) = &mut retry else { return false };
-            if skipped.next().is_none() {
-                return false;
-            }
-            glob = after_star.clone();
-            rest = skipped.clone();
-        }
-    }
-}
-
-impl Name {
-    /// True where the whole name is as the glob says, but for capital letters.
-    #[must_use]
-    pub fn matches(&self, name: &str) -> bool {
-        !name.is_empty() && self.0.matches(&name.to_lowercase())
-    }
 }
 
 impl Filter {
@@ -136,11 +54,11 @@ impl Filter {
         let peers = || event.client.iter().chain(&event.server);
         let session_id = event.session.as_ref().map_or("", |session| session.id.as_str());
         any(session, |prefix| session_id.starts_with(prefix.as_str()))
-            && any(process, |pattern| peers().any(|peer| is_process(pattern, peer)))
+            && any(process, |pattern| peers().any(|peer| pattern.is(peer.pid, &Called::of(peer))))
             && any(user, |user| peers().any(|peer| is_user(user, peer)))
-            && any(container, |container| peers().any(|peer| is_in_container(container, peer)))
-            && any(server, |name| event.server.as_ref().is_some_and(|peer| is_called(name, peer)))
-            && any(client, |name| event.client.as_ref().is_some_and(|peer| is_called(name, peer)))
+            && any(container, |container| peers().any(|peer| Place::of(peer).is(container)))
+            && any(server, |name| event.server.as_ref().is_some_and(|peer| name.is_called(&Called::of(peer))))
+            && any(client, |name| event.client.as_ref().is_some_and(|peer| name.is_called(&Called::of(peer))))
             && self.matches_body(event, tool, method)
     }
 
@@ -162,38 +80,13 @@ fn any<T>(asked: &[T], is_there: impl Fn(&T) -> bool) -> bool {
     asked.is_empty() || asked.iter().any(is_there)
 }
 
-fn is_process(pattern: &Pattern, peer: &Peer) -> bool {
-    pattern.pid.is_some_and(|pid| pid == peer.pid) || is_program(&pattern.name, peer)
-}
-
-/// By the program's name, the script's (with and without its ending), or the name that the table shows.
-fn is_program(name: &Name, peer: &Peer) -> bool {
-    let script = names::script(peer);
-    let stem = script.rsplit_once('.').map_or("", |(stem, _)| stem);
-    [names::short(peer), names::program(peer), script, stem].into_iter().any(|known| name.matches(known))
-}
-
-fn is_called(name: &Name, peer: &Peer) -> bool {
-    name.matches(&peer.name) || is_program(name, peer)
-}
-
 fn is_user(user: &str, peer: &Peer) -> bool {
     (!user.is_empty() && peer.user == user) || peer.uid.is_some_and(|uid| user.parse() == Ok(uid))
-}
-
-fn is_in_container(asked: &str, peer: &Peer) -> bool {
-    let is_container = peer.container.as_ref().is_some_and(|container| container.id.starts_with(asked));
-    let is_pod = peer.pod.as_ref().is_some_and(|pod| {
-        let in_namespace = asked.split_once('/').is_some_and(|(namespace, name)| pod.namespace == namespace && pod.name == name);
-        in_namespace || (!asked.is_empty() && (pod.name == asked || pod.uid == asked))
-    });
-    !asked.is_empty() && (is_container || is_pod)
 }
 
 #[cfg(test)]
 mod tests {
     use mcp_sensor_proto::v1::{Container, Gap, Message, Pod, Sensor, Session, SessionChange, ToolCall};
-    use proptest::prelude::*;
 
     use super::*;
 
@@ -322,38 +215,5 @@ mod tests {
         let session = event(Body::SessionChange(SessionChange::default()));
         assert!(!filter("--tool echo").matches(&session));
         assert!(filter("--server everything").matches(&session));
-    }
-
-    #[test]
-    fn globs() {
-        let matches = |glob: &str, text: &str| glob.parse::<Glob>().unwrap().matches(text);
-        for (glob, text) in
-            [("*", ""), ("*", "x"), ("a*c", "abbc"), ("a*b*c", "aXbYbZc"), ("**", "x"), ("?", "é"), ("a*", "a"), ("*a", "ba")]
-        {
-            assert!(matches(glob, text), "{glob} {text}");
-        }
-        for (glob, text) in [("?", ""), ("a*c", "abcd"), ("a", "ab"), ("ab", "a"), ("*a", "ab"), ("a?", "a")] {
-            assert!(!matches(glob, text), "{glob} {text}");
-        }
-        assert_eq!("".parse::<Glob>(), Err(EmptyPattern));
-    }
-
-    /// What a glob means, said plainly.
-    fn means(glob: &[char], text: &[char]) -> bool {
-        match (glob, text) {
-            ([], []) => true,
-            (['*', rest @ ..], _) => (0..=text.len()).any(|skipped| means(rest, &text[skipped..])),
-            (['?', rest @ ..], [_, after @ ..]) => means(rest, after),
-            ([wanted, rest @ ..], [found, after @ ..]) if wanted == found => means(rest, after),
-            _ => false,
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn a_glob_matches_what_it_means(glob in "[ab*?]{1,8}", text in "[ab]{0,8}") {
-            let (letters, of): (Vec<char>, Vec<char>) = (glob.chars().collect(), text.chars().collect());
-            prop_assert_eq!(glob.parse::<Glob>().unwrap().matches(&text), means(&letters, &of));
-        }
     }
 }

@@ -36,7 +36,7 @@ pub fn exporter(watch: &Watch) -> io::Result<Box<dyn Exporter>> {
     let events: Box<dyn Exporter> = if watch.json {
         Box::new(JsonLines::new(output))
     } else {
-        let styles = Styles::choose(watch.color.into(), &io::stdout());
+        let styles = Styles::choose(watch.color, &io::stdout());
         Box::new(Table::new(output, Options { styles, size: Size::of_stdout(), messages: watch.messages }))
     };
     Ok(Box::new(WithSummary { events, styles: stderr_styles(watch) }))
@@ -70,7 +70,7 @@ pub fn completions(shell: clap_complete::Shell) -> io::Result<()> {
 
 /// The colours of what goes to standard error.
 fn stderr_styles(watch: &Watch) -> Styles {
-    Styles::choose(watch.color.into(), &io::stderr())
+    Styles::choose(watch.color, &io::stderr())
 }
 
 fn to_stderr(text: &str) {

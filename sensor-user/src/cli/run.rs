@@ -18,10 +18,10 @@ use std::io::{self, Write as _};
 #[must_use]
 pub fn run(args: Args) -> Exit {
     let (result, color) = match args.command {
-        Command::Watch(options) => (watch(&options), options.color.into()),
+        Command::Watch(options) => (watch(&options), options.color),
         Command::Run(given) => (super::service::run(&given), ColorChoice::Auto),
         Command::Config(options) => (super::service::config(&options), ColorChoice::Auto),
-        Command::Check(options) => (check(&options), options.color.into()),
+        Command::Check(options) => (check(&options), options.color),
         Command::Completions { shell } => (completions(shell).map(|()| Exit::Ok).map_err(Failure::of_output), ColorChoice::Auto),
     };
     result.unwrap_or_else(|failure| failure.report(color))
@@ -78,7 +78,7 @@ fn check(options: &Check) -> Result<Exit, Failure> {
     let text = if options.json {
         report.json().map_err(|error| Failure::of_output(io::Error::other(error)))?
     } else {
-        let styles = Styles::choose(options.color.into(), &io::stdout());
+        let styles = Styles::choose(options.color, &io::stdout());
         report.render(crate::export::table::Size::of_stdout().columns(), styles)
     };
     io::stdout().write_all(text.as_bytes()).map_err(Failure::of_output)?;

@@ -11,6 +11,7 @@ use super::block::{self, Builder};
 use super::names::Names;
 use super::partition::{self, Partition, Sealed};
 use super::schema;
+use super::sign::{self, Signature};
 use super::sums::{Ids, Sums, number};
 use crate::config::{StoreSettings, Sync};
 use crate::ingest::{Entry, RunInfo};
@@ -38,6 +39,7 @@ pub(super) struct Database {
     partition: Option<Partition>,
     sealed: Vec<Sealed>,
     block: Builder,
+    signature: Signature,
     scratch: Vec<u8>,
     /// Every cursor that is given from now on is above this.
     pub(super) highest: i64,
@@ -80,10 +82,15 @@ impl Database {
             partition: None,
             sealed: Vec::new(),
             block: Builder::default(),
+            signature: Signature::default(),
             scratch: Vec::new(),
             highest,
         };
         database.reload()?;
+        if database.partition.as_ref().is_some_and(|partition| partition.format < schema::FORMAT) {
+            // Rows of another format go into another partition.
+            database.seal()?;
+        }
         Ok(database)
     }
 
@@ -121,7 +128,10 @@ impl Database {
             let mut writing = Writing {
                 connection: &transaction,
                 insert: transaction
-                    .prepare_cached(&format!("INSERT OR IGNORE INTO rows_{} VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)", partition.number))
+                    .prepare_cached(&format!(
+                        "INSERT OR IGNORE INTO rows_{} VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)",
+                        partition.number
+                    ))
                     .doing("preparing to write")?,
                 names: &mut self.names,
                 sealed: &self.sealed,
@@ -132,18 +142,24 @@ impl Database {
                 let Work::Chunk(chunk, _) = work else { continue };
                 for entry in &chunk.entries {
                     if self.block.is_full() {
-                        write_block(&transaction, writing.partition.number, &mut self.block, &mut self.compressor, &mut self.scratch)?;
+                        write_block(&transaction, writing.partition.number, &mut self.block, &mut self.compressor, &mut self.scratch)
+                            .and_then(|first| self.signature.write(&transaction, writing.partition.number, first))
+                            .doing("writing a block")?;
                         self.block.clear();
+                        self.signature.clear();
                     }
                     if writing.entry(entry, chunk.received).doing("writing an event")? {
                         self.block.add(entry.cursor, &entry.event);
+                        self.signature.add(&entry.keys);
                     } else {
                         duplicates += 1;
                     }
                 }
             }
             if self.block.is_dirty() {
-                write_block(&transaction, writing.partition.number, &mut self.block, &mut self.compressor, &mut self.scratch)?;
+                write_block(&transaction, writing.partition.number, &mut self.block, &mut self.compressor, &mut self.scratch)
+                    .and_then(|first| self.signature.write(&transaction, writing.partition.number, first))
+                    .doing("writing a block")?;
             }
             partition::update(&transaction, writing.partition).doing("writing the partition")?;
         }
@@ -168,6 +184,7 @@ impl Database {
     fn reload(&mut self) -> Result<(), StoreError> {
         self.names.forget();
         self.block.clear();
+        self.signature.clear();
         self.partition = partition::read(&self.connection).optional().doing("reading the partitions")?;
         self.sealed = partition::read_sealed(&self.connection).doing("reading the partitions")?;
         if let Some(partition) = &self.partition {
@@ -181,6 +198,9 @@ impl Database {
             if let Some((first, data)) = last {
                 let plain = block::decompressor().and_then(|mut zstd| block::plain(&mut zstd, &data)).map_err(StoreError::Damaged)?;
                 self.block = Builder::reopen(first.unsigned_abs(), plain).map_err(StoreError::Damaged)?;
+                if partition.format >= schema::FORMAT {
+                    self.signature = sign::read(&self.connection, partition.number, first).doing("reading the last block")?;
+                }
             }
         }
         Ok(())
@@ -194,17 +214,26 @@ impl Database {
         let is_due = partition.events >= self.settings.partition_events.map_or(PARTITION_EVENTS, number)
             || partition.bytes >= max_bytes
             || now.saturating_sub(partition.first_received) >= max_age;
-        if !is_due {
-            return Ok(());
+        if is_due { self.seal() } else { Ok(()) }
+    }
+
+    /// Seals the open partition.
+    fn seal(&mut self) -> Result<(), StoreError> {
+        let Some(partition) = &self.partition else { return Ok(()) };
+        let (number, format) = (partition.number, partition.format);
+        let transaction = self.connection.unchecked_transaction().doing("beginning to seal a partition")?;
+        for (_, column) in schema::LATE_INDEXES.into_iter().filter(|(since, _)| *since <= format) {
+            schema::create_late_index(&transaction, number, column).doing("indexing a partition")?;
         }
-        let number = partition.number;
-        for column in schema::LATE_INDEXES {
-            schema::create_late_index(&self.connection, number, column).doing("indexing a partition")?;
+        if format >= schema::FORMAT {
+            sign::seal(&transaction, number).doing("indexing the text of a partition")?;
         }
-        self.connection.execute("UPDATE partitions SET sealed = 1 WHERE number = ?1", [number]).doing("sealing a partition")?;
+        transaction.execute("UPDATE partitions SET sealed = 1 WHERE number = ?1", [number]).doing("sealing a partition")?;
+        transaction.commit().doing("sealing a partition")?;
         self.sealed.push(Sealed { number, min_id: partition.min_id, max_id: partition.max_id, events: partition.events });
         self.partition = None;
         self.block.clear();
+        self.signature.clear();
         Ok(())
     }
 
@@ -245,6 +274,7 @@ impl Database {
             .execute("DELETE FROM session_methods WHERE session IN (SELECT id FROM sessions WHERE last_cursor <= ?1)", [last_cursor])?;
         transaction.execute("DELETE FROM sessions WHERE last_cursor <= ?1", [last_cursor])?;
         transaction.execute("DELETE FROM peers WHERE last_partition <= ?1", [partition])?;
+        transaction.execute("DELETE FROM processes WHERE last_partition <= ?1", [partition])?;
         transaction.execute(
             "DELETE FROM strings WHERE last_partition <= ?1 AND id NOT IN (SELECT tool FROM session_tools)
                  AND id NOT IN (SELECT method FROM session_methods) AND id NOT IN (SELECT node FROM sessions)",
@@ -309,7 +339,22 @@ impl Writing<'_> {
             method: self.names.string(connection, &keys.method, number)?,
         };
         let Ids { node, session, client, server, tool, method } = ids;
-        let row = (cursor, &id[..], keys.time, keys.kind, keys.severity, node, session, client, server, tool, method);
+        let row = rusqlite::params![
+            cursor,
+            &id[..],
+            keys.time,
+            keys.kind,
+            keys.severity,
+            node,
+            session,
+            client.names,
+            server.names,
+            tool,
+            method,
+            client.process,
+            server.process,
+            keys.failure
+        ];
         if self.insert.execute(row)? == 0 {
             return Ok(false);
         }
@@ -331,22 +376,18 @@ impl Writing<'_> {
     }
 }
 
+/// Writes the open block. Returns its first cursor.
 fn write_block(
     connection: &Connection,
     number: i64,
     block: &mut Builder,
     compressor: &mut zstd::bulk::Compressor<'_>,
     scratch: &mut Vec<u8>,
-) -> Result<(), StoreError> {
-    let first = block
-        .compress(compressor, scratch)
-        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
-        .doing("compressing a block")?;
-    connection
-        .prepare_cached(&format!("INSERT OR REPLACE INTO blocks_{number} VALUES (?1, ?2)"))
-        .and_then(|mut insert| insert.execute((super::sums::number(first), &*scratch)))
-        .doing("writing a block")?;
-    Ok(())
+) -> rusqlite::Result<i64> {
+    let first = block.compress(compressor, scratch).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+    let first = super::sums::number(first);
+    connection.prepare_cached(&format!("INSERT OR REPLACE INTO blocks_{number} VALUES (?1, ?2)"))?.execute((first, &*scratch))?;
+    Ok(first)
 }
 
 fn write_run(connection: &Connection, info: &RunInfo) -> rusqlite::Result<()> {
@@ -386,7 +427,7 @@ fn check(connection: &Connection) -> Result<(), StoreError> {
     }
     let mut newest = connection.prepare("SELECT number FROM partitions ORDER BY number DESC LIMIT 2").doing("reading the partitions")?;
     let numbers: Vec<i64> = newest.query_map([], |row| row.get(0)).and_then(Iterator::collect).doing("reading the partitions")?;
-    let small = ["meta", "strings", "peers", "sessions", "session_tools", "session_methods", "runs", "partitions"];
+    let small = ["meta", "strings", "peers", "processes", "sessions", "session_tools", "session_methods", "runs", "partitions"];
     small.into_iter().try_for_each(&quick)?;
     numbers.iter().try_for_each(|number| quick(&format!("rows_{number}")).and_then(|()| quick(&format!("blocks_{number}"))))
 }

@@ -1,18 +1,20 @@
 //! The embedded store: one SQLite database, one writer thread, readers beside it.
 //!
 //! - `database` is the writer's side: batches, partitions, deleting by age and size.
-//! - `page` reads events, `summaries` reads sessions and sensors.
-//! - `schema` has the tables and how they change; `block` packs events; `names` turns names into numbers.
+//! - `page` reads events, by `conditions`; `summaries` reads sessions and sensors.
+//! - `schema` has the tables and how they change; `block` packs events; `sign` finds text in them; `names` turns names into numbers.
 //!
 //! Invariants: one collector has the directory (a locked file); only the writer thread writes; a reader that finds damage tells
 //! the writer, which sets the database aside.
 
 mod block;
+mod conditions;
 mod database;
 mod names;
 mod page;
 mod partition;
 mod schema;
+mod sign;
 mod summaries;
 mod sums;
 mod writer;
@@ -217,6 +219,13 @@ impl Store {
     #[must_use]
     pub fn alive(&self) -> i64 {
         self.0.alive.load(Ordering::Relaxed)
+    }
+
+    /// False where the writer was not seen for so long that it must hang.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        const SILENCE: i64 = 30_000_000_000;
+        database::now().saturating_sub(self.alive()) < SILENCE
     }
 
     async fn read<T: Send + 'static>(

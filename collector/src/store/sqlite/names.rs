@@ -23,11 +23,20 @@ struct Known {
     partition: i64,
 }
 
+/// The numbers of a peer; 0 for none.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct PeerIds {
+    /// Of its names.
+    pub(super) names: i64,
+    /// Of its process and where that runs.
+    pub(super) process: i64,
+}
+
 /// What the writer remembers.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     strings: FxHashMap<Arc<str>, Known>,
-    peers: FxHashMap<Arc<PeerKey>, Known>,
+    peers: FxHashMap<Arc<PeerKey>, (PeerIds, i64)>,
     sessions: FxHashMap<(Arc<str>, i64), i64>,
 }
 
@@ -62,26 +71,38 @@ impl Names {
         Ok(id)
     }
 
-    /// The number of a peer, used in `partition`; 0 for none.
-    pub(super) fn peer(&mut self, connection: &Connection, peer: Option<&Arc<PeerKey>>, partition: i64) -> rusqlite::Result<i64> {
-        let Some(peer) = peer else { return Ok(0) };
-        if let Some(known) = self.peers.get(peer)
-            && known.partition == partition
+    /// The numbers of a peer, used in `partition`.
+    pub(super) fn peer(&mut self, connection: &Connection, peer: Option<&Arc<PeerKey>>, partition: i64) -> rusqlite::Result<PeerIds> {
+        let Some(peer) = peer else { return Ok(PeerIds::default()) };
+        if let Some((ids, of)) = self.peers.get(peer)
+            && *of == partition
         {
-            return Ok(known.id);
+            return Ok(*ids);
         }
-        let PeerKey { said, short, exe, address } = &**peer;
-        let id = connection
+        let PeerKey { said, short, exe, script, address, pid, container, pod_uid, pod_namespace, pod_name } = &**peer;
+        let names = connection
             .prepare_cached(
-                "INSERT INTO peers (said, short, exe, address, last_partition) VALUES (?1, ?2, ?3, ?4, ?5)
-                 ON CONFLICT (said, short, exe, address) DO UPDATE SET last_partition = excluded.last_partition RETURNING id",
+                "INSERT INTO peers (said, short, exe, script, address, last_partition) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                 ON CONFLICT (said, short, exe, script, address) DO UPDATE SET last_partition = excluded.last_partition RETURNING id",
             )?
-            .query_row((&**said, &**short, &**exe, &**address, partition), |row| row.get(0))?;
+            .query_row((&**said, &**short, &**exe, &**script, &**address, partition), |row| row.get(0))?;
+        let process = if *pid == 0 && container.is_empty() && pod_uid.is_empty() && pod_name.is_empty() {
+            0
+        } else {
+            connection
+                .prepare_cached(
+                    "INSERT INTO processes (pid, container, pod_uid, pod_namespace, pod_name, last_partition) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                     ON CONFLICT (pid, container, pod_uid, pod_namespace, pod_name)
+                         DO UPDATE SET last_partition = excluded.last_partition RETURNING id",
+                )?
+                .query_row((pid, &**container, &**pod_uid, &**pod_namespace, &**pod_name, partition), |row| row.get(0))?
+        };
         if self.peers.len() >= MAX_REMEMBERED {
             self.peers.clear();
         }
-        self.peers.insert(Arc::clone(peer), Known { id, partition });
-        Ok(id)
+        let ids = PeerIds { names, process };
+        self.peers.insert(Arc::clone(peer), (ids, partition));
+        Ok(ids)
     }
 
     /// The number of a session; 0 for none. It is made with an event of this time and cursor.

@@ -1,20 +1,24 @@
 //! Reading events.
 //!
-//! A filter becomes conditions on numbers: each of its patterns is compared with the names once, not with the events. Partitions
-//! are read one after the other, those that cannot have anything left out by their bounds, until there are enough events,
-//! enough bytes, or it has taken long enough.
+//! Partitions are read one after the other, those that cannot have anything left out by their bounds, until there are enough
+//! events, enough bytes, or it has taken long enough. Within a partition conditions ([`super::conditions`]) choose the rows.
+//! Where text is looked for, only blocks that may have it are looked into ([`super::sign`]), and what is found is read and
+//! compared.
 //!
 //! Invariant: with the same filter, what this finds is what [`Filter::matches`] says (tested).
 
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _};
+use rustc_hash::FxHashSet;
 
-use super::block;
+use super::conditions::{Conditions, conditions};
 use super::sums::number;
-use crate::event::filter::Glob;
-use crate::event::{Filter, PeerKey};
+use super::{block, schema, sign};
+use crate::event::Filter;
+use crate::event::keys::Reader;
 use crate::store::{Doing as _, Page, PageRequest, StoreError};
 
 /// Bytes of the events of one page, about; one event alone may be bigger.
@@ -23,198 +27,322 @@ const MAX_BYTES: usize = 2 * 1024 * 1024;
 /// How long one page searches before it hands back what it has.
 const MAX_TIME: Duration = Duration::from_millis(60);
 
-/// Numbers of one field above which an index does not help: the rows are walked instead.
-const MANY: usize = 16;
+/// How long searching for the sessions of events may take.
+const MAX_GATHER: Duration = Duration::from_secs(10);
 
-/// Finds the numbers that a field of a filter asks for.
-type Find<'a> = dyn Fn(&Connection) -> rusqlite::Result<Vec<i64>> + 'a;
+/// Rows that are looked up at once where each is compared.
+const CHUNK: usize = 512;
 
-/// A filter as SQL.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Conditions {
-    /// Begins with ` AND`, or is empty.
-    sql: String,
-}
-
-/// Conditions on the rows of any partition. `None` where nothing can match.
-pub(super) fn conditions(connection: &Connection, filter: &Filter) -> Result<Option<Conditions>, StoreError> {
-    let Filter { nodes, servers, clients, tools, kinds, min_severity, sessions, methods } = filter;
-    let mut conditions = Conditions::default();
-    if !kinds.is_empty() {
-        conditions.one_of("kind", kinds.iter().map(|kind| i64::from(*kind)).collect(), false);
-    }
-    if *min_severity > 0 {
-        conditions.sql.push_str(&format!(" AND severity >= {min_severity}"));
-    }
-    let wanted: [(&str, bool, &Find<'_>); 6] = [
-        ("node", nodes.is_empty(), &|connection| strings(connection, |text| nodes.iter().any(|node| node == text))),
-        ("session", sessions.is_empty(), &|connection| session_ids(connection, sessions)),
-        ("tool", tools.is_empty(), &|connection| strings(connection, |text| Filter::matches_text(tools, text))),
-        ("method", methods.is_empty(), &|connection| strings(connection, |text| Filter::matches_text(methods, text))),
-        ("server", servers.is_empty(), &|connection| peers(connection, servers)),
-        ("client", clients.is_empty(), &|connection| peers(connection, clients)),
-    ];
-    for (column, any, find) in wanted {
-        if any {
-            continue;
-        }
-        let ids = find(connection).doing("looking up names")?;
-        if ids.is_empty() {
-            return Ok(None);
-        }
-        conditions.one_of(column, ids, column != "node" && column != "method");
-    }
-    Ok(Some(conditions))
-}
-
-impl Conditions {
-    fn one_of(&mut self, column: &str, numbers: Vec<i64>, has_index: bool) {
-        let is_many = numbers.len() > MANY;
-        let list: Vec<String> = numbers.iter().map(i64::to_string).collect();
-        let list = list.join(",");
-        // The late indexes leave out 0, and SQLite must be told that it is not asked for.
-        let (plus, not_zero) = if has_index && !is_many { ("", format!(" AND {column} > 0")) } else { ("+", String::new()) };
-        self.sql.push_str(&format!(" AND {plus}{column} IN ({list}){not_zero}"));
-    }
-
-    fn times(&mut self, from: Option<i64>, to: Option<i64>) {
-        if let Some(from) = from {
-            self.sql.push_str(&format!(" AND time >= {from}"));
-        }
-        if let Some(to) = to {
-            self.sql.push_str(&format!(" AND time < {to}"));
-        }
-    }
-}
-
-/// Numbers of the strings that are wanted.
-pub(super) fn strings(connection: &Connection, wanted: impl Fn(&str) -> bool) -> rusqlite::Result<Vec<i64>> {
-    let mut select = connection.prepare_cached("SELECT id, text FROM strings")?;
-    let mut rows = select.query([])?;
-    let mut ids = Vec::new();
-    while let Some(row) = rows.next()? {
-        if row.get_ref(1)?.as_str().is_ok_and(&wanted) {
-            ids.push(row.get(0)?);
-        }
-    }
-    Ok(ids)
-}
-
-/// Numbers of the peers of which a name matches.
-pub(super) fn peers(connection: &Connection, globs: &[Glob]) -> rusqlite::Result<Vec<i64>> {
-    let mut select = connection.prepare_cached("SELECT id, said, short, exe, address FROM peers")?;
-    let mut rows = select.query([])?;
-    let mut ids = Vec::new();
-    while let Some(row) = rows.next()? {
-        let text = |column| -> rusqlite::Result<Box<str>> { Ok(row.get::<_, String>(column)?.into()) };
-        let peer = PeerKey { said: text(1)?, short: text(2)?, exe: text(3)?, address: text(4)? };
-        if Filter::matches_peer(globs, &peer) {
-            ids.push(row.get(0)?);
-        }
-    }
-    Ok(ids)
-}
-
-/// Numbers of the sessions whose id begins with one of the values.
-fn session_ids(connection: &Connection, prefixes: &[String]) -> rusqlite::Result<Vec<i64>> {
-    let mut select = connection.prepare_cached("SELECT id FROM sessions WHERE name >= ?1 AND name < ?1 || char(1114111)")?;
-    let mut ids = Vec::new();
-    for prefix in prefixes {
-        for id in select.query_map([prefix], |row| row.get(0))? {
-            ids.push(id?);
-        }
-    }
-    ids.sort_unstable();
-    ids.dedup();
-    Ok(ids)
+/// Where to look, and how.
+struct Scan<'a> {
+    connection: &'a Connection,
+    filter: &'a Filter,
+    from: Option<i64>,
+    to: Option<i64>,
+    after: u64,
+    before: u64,
+    descending: bool,
 }
 
 /// A partition that may have something.
+#[derive(Clone, Copy)]
 struct Part {
     number: i64,
     first: i64,
     last: i64,
+    sealed: bool,
+    format: i64,
 }
 
-fn parts(connection: &Connection, after: u64, before: u64, from: Option<i64>, to: Option<i64>) -> Result<Vec<Part>, StoreError> {
-    let read = || -> rusqlite::Result<Vec<Part>> {
-        let mut select = connection.prepare_cached(
-            "SELECT number, first_cursor, last_cursor FROM partitions
-             WHERE events > 0 AND last_cursor > ?1 AND first_cursor < ?2 AND max_time >= ?3 AND min_time < ?4 ORDER BY number",
-        )?;
-        let bounds = (number(after), number(before), from.unwrap_or(i64::MIN), to.unwrap_or(i64::MAX));
-        let rows = select.query_map(bounds, |row| Ok(Part { number: row.get(0)?, first: row.get(1)?, last: row.get(2)? }))?;
-        rows.collect()
-    };
-    read().doing("reading the partitions")
+/// What a scan finds.
+struct Hit {
+    cursor: u64,
+    session: i64,
+    /// Its bytes, where they were read already.
+    event: Option<Bytes>,
+}
+
+/// What looks at the hits of a scan.
+trait Look {
+    /// Rows that are wanted at most.
+    fn limit(&self) -> usize;
+    /// False where an event of this session is not worth reading.
+    fn wants(&self, session: i64) -> bool;
+    /// A hit.
+    fn hit(&mut self, hit: Hit, blocks: &mut Blocks<'_>) -> Result<ControlFlow<()>, StoreError>;
+    /// Everything up to this cursor, in the order of the scan, was looked at.
+    fn progress(&mut self, cursor: u64) -> Result<ControlFlow<()>, StoreError>;
+}
+
+impl Scan<'_> {
+    fn parts(&self) -> Result<Vec<Part>, StoreError> {
+        let read = || -> rusqlite::Result<Vec<Part>> {
+            let mut select = self.connection.prepare_cached(
+                "SELECT number, first_cursor, last_cursor, sealed, format FROM partitions
+                 WHERE events > 0 AND last_cursor > ?1 AND first_cursor < ?2 AND max_time >= ?3 AND min_time < ?4 ORDER BY number",
+            )?;
+            let bounds = (number(self.after), number(self.before), self.from.unwrap_or(i64::MIN), self.to.unwrap_or(i64::MAX));
+            let rows = select.query_map(bounds, |row| {
+                Ok(Part { number: row.get(0)?, first: row.get(1)?, last: row.get(2)?, sealed: row.get(3)?, format: row.get(4)? })
+            })?;
+            rows.collect()
+        };
+        let mut parts = read().doing("reading the partitions")?;
+        if self.descending {
+            parts.reverse();
+        }
+        Ok(parts)
+    }
+
+    /// Shows `look` what matches, in the order of the cursors, until it has enough.
+    fn run(&self, look: &mut impl Look) -> Result<(), StoreError> {
+        // One snapshot for all statements.
+        let _snapshot = self.connection.unchecked_transaction().doing("beginning to read")?;
+        let (mut of_new, mut of_old): (Option<Option<Conditions>>, Option<Option<Conditions>>) = (None, None);
+        let mut zstd = block::decompressor().map_err(StoreError::Damaged)?;
+        let mut reader = Reader::default();
+        let mut parts = self.parts()?.into_iter().peekable();
+        while let Some(part) = parts.next() {
+            let known = if part.format >= schema::FORMAT { &mut of_new } else { &mut of_old };
+            if known.is_none() {
+                let mut made = conditions(self.connection, self.filter, part.format)?;
+                made.iter_mut().for_each(|conditions| conditions.times(self.from, self.to));
+                *known = Some(made);
+            }
+            if let Some(Some(conditions)) = known
+                && self.part(part, conditions, &mut zstd, &mut reader, look)?.is_break()
+            {
+                return Ok(());
+            }
+            if parts.peek().is_none() {
+                return Ok(());
+            }
+            if look.progress(if self.descending { part.first } else { part.last }.unsigned_abs())?.is_break() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn part(
+        &self,
+        part: Part,
+        conditions: &Conditions,
+        zstd: &mut zstd::bulk::Decompressor<'static>,
+        reader: &mut Reader,
+        look: &mut impl Look,
+    ) -> Result<ControlFlow<()>, StoreError> {
+        let is_new = part.format >= schema::FORMAT;
+        let compare = self.filter.has_text()
+            || (!is_new && (!self.filter.failures.is_empty() || !self.filter.processes.is_empty() || !self.filter.containers.is_empty()));
+        let bounds = (number(self.after).max(part.first - 1), number(self.before).min(part.last.saturating_add(1)));
+        let (mut ranges, mut among) = (vec![bounds], None);
+        if self.filter.has_text() && is_new {
+            let found = self.candidates(part, bounds)?;
+            if part.sealed && conditions.lead() {
+                among = Some(found);
+            } else {
+                ranges = found;
+            }
+        }
+        if self.descending {
+            ranges.reverse();
+        }
+        let sql = conditions.select(part.number, part.sealed, self.descending);
+        let mut select = self.connection.prepare(&sql).doing("searching events")?;
+        let mut blocks = Blocks { connection: self.connection, partition: part.number, zstd, events: Vec::new() };
+        for (mut after, mut before) in ranges {
+            loop {
+                let limit = if compare { CHUNK } else { look.limit() };
+                let rows: Vec<(i64, i64)> = select
+                    .query_map((after, before, number(limit as u64)), |row| Ok((row.get(0)?, row.get(1)?)))
+                    .and_then(Iterator::collect)
+                    .doing("searching events")?;
+                let is_last = rows.len() < limit;
+                for (cursor, session) in rows {
+                    *if self.descending { &mut before } else { &mut after } = cursor;
+                    let is_candidate = among.as_ref().is_none_or(|ranges| contains(ranges, cursor));
+                    let mut hit = Hit { cursor: cursor.unsigned_abs(), session, event: None };
+                    if is_candidate && look.wants(session) {
+                        if compare {
+                            let event = blocks.event(hit.cursor)?;
+                            // What is stored was checked when it came.
+                            if reader.read(&event).is_ok_and(|keys| self.filter.matches(&keys)) {
+                                hit.event = Some(event);
+                            }
+                        }
+                        if (!compare || hit.event.is_some()) && look.hit(hit, &mut blocks)?.is_break() {
+                            return Ok(ControlFlow::Break(()));
+                        }
+                    }
+                    if compare && look.progress(cursor.unsigned_abs())?.is_break() {
+                        return Ok(ControlFlow::Break(()));
+                    }
+                }
+                if is_last {
+                    break;
+                }
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Where in a partition the text may be: pairs of cursors, what is between them; neighbours are one.
+    fn candidates(&self, part: Part, (after, before): (i64, i64)) -> Result<Vec<(i64, i64)>, StoreError> {
+        let blocks = sign::candidates(self.connection, part.number, part.sealed, part.last, self.filter).doing("searching text")?;
+        let mut ranges: Vec<(i64, i64)> = Vec::new();
+        for (first, end) in blocks {
+            let range = ((first - 1).max(after), end.min(before));
+            match ranges.last_mut() {
+                Some(last) if last.1 == first => last.1 = range.1,
+                _ if range.0 + 1 < range.1 => ranges.push(range),
+                _ => {}
+            }
+        }
+        Ok(ranges)
+    }
+}
+
+/// True where one of the ranges, which are in order, has the cursor between its ends.
+fn contains(ranges: &[(i64, i64)], cursor: i64) -> bool {
+    let position = ranges.partition_point(|(_, before)| *before <= cursor);
+    ranges.get(position).is_some_and(|(after, _)| *after < cursor)
+}
+
+/// Fills a page.
+struct Filling {
+    page: Page,
+    bytes: usize,
+    limit: usize,
+    began: Instant,
+}
+
+impl Filling {
+    fn is_late(&self) -> bool {
+        self.began.elapsed() > MAX_TIME
+    }
+}
+
+impl Look for Filling {
+    fn limit(&self) -> usize {
+        self.limit.saturating_sub(self.page.events.len())
+    }
+
+    fn wants(&self, _: i64) -> bool {
+        true
+    }
+
+    fn hit(&mut self, hit: Hit, blocks: &mut Blocks<'_>) -> Result<ControlFlow<()>, StoreError> {
+        let event = match hit.event {
+            Some(event) => event,
+            None => blocks.event(hit.cursor)?,
+        };
+        if self.bytes > 0 && (self.bytes + event.len() > MAX_BYTES || self.is_late()) {
+            self.page.next = self.page.events.last().map(|(cursor, _)| *cursor);
+            return Ok(ControlFlow::Break(()));
+        }
+        self.bytes += event.len();
+        self.page.events.push((hit.cursor, event));
+        if self.page.events.len() < self.limit {
+            return Ok(ControlFlow::Continue(()));
+        }
+        self.page.next = Some(hit.cursor);
+        Ok(ControlFlow::Break(()))
+    }
+
+    fn progress(&mut self, cursor: u64) -> Result<ControlFlow<()>, StoreError> {
+        if !self.is_late() {
+            return Ok(ControlFlow::Continue(()));
+        }
+        self.page.next = Some(cursor);
+        Ok(ControlFlow::Break(()))
+    }
 }
 
 /// See [`super::Store::page`].
 pub(super) fn page(connection: &Connection, request: &PageRequest) -> Result<Page, StoreError> {
     let PageRequest { filter, from, to, after, before, limit, descending } = request;
-    let began = Instant::now();
-    // One snapshot for all statements.
-    let _snapshot = connection.unchecked_transaction().doing("beginning to read")?;
-    let Some(mut conditions) = conditions(connection, filter)? else { return Ok(Page::default()) };
-    conditions.times(*from, *to);
-    let mut page = Page::default();
-    let mut bytes = 0;
-    let mut parts = parts(connection, *after, *before, *from, *to)?;
-    if *descending {
-        parts.reverse();
-    }
-    let count = parts.len();
-    let mut zstd = block::decompressor().map_err(StoreError::Damaged)?;
-    for (position, part) in parts.into_iter().enumerate() {
-        let left = limit.saturating_sub(page.events.len());
-        let cursors = cursors(connection, &part, &conditions, *after, *before, left, *descending).doing("searching events")?;
-        let is_full = cursors.len() >= left;
-        let mut blocks = Blocks { connection, part: &part, zstd: &mut zstd, events: Vec::new() };
-        for cursor in cursors {
-            let event = blocks.event(cursor)?;
-            if bytes > 0 && (bytes + event.len() > MAX_BYTES || began.elapsed() > MAX_TIME) {
-                page.next = page.events.last().map(|(cursor, _)| *cursor);
-                return Ok(page);
-            }
-            bytes += event.len();
-            page.events.push((cursor, event));
-        }
-        if is_full {
-            page.next = page.events.last().map(|(cursor, _)| *cursor);
-            return Ok(page);
-        }
-        if position + 1 < count && began.elapsed() > MAX_TIME {
-            page.next = Some(if *descending { part.first } else { part.last }.unsigned_abs());
-            return Ok(page);
-        }
-    }
-    Ok(page)
+    let scan = Scan { connection, filter, from: *from, to: *to, after: *after, before: *before, descending: *descending };
+    let mut filling = Filling { page: Page::default(), bytes: 0, limit: *limit, began: Instant::now() };
+    scan.run(&mut filling)?;
+    Ok(filling.page)
 }
 
-fn cursors(
+/// Counts.
+#[derive(Default)]
+struct Counting(Option<(u64, u64, u64)>);
+
+impl Look for Counting {
+    fn limit(&self) -> usize {
+        CHUNK
+    }
+
+    fn wants(&self, _: i64) -> bool {
+        true
+    }
+
+    fn hit(&mut self, hit: Hit, _: &mut Blocks<'_>) -> Result<ControlFlow<()>, StoreError> {
+        let (events, first, _) = self.0.unwrap_or((0, hit.cursor, 0));
+        self.0 = Some((events + 1, first, hit.cursor));
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn progress(&mut self, _: u64) -> Result<ControlFlow<()>, StoreError> {
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
+/// See [`super::Store::count`].
+pub(super) fn count(
     connection: &Connection,
-    part: &Part,
-    conditions: &Conditions,
+    filter: &Filter,
+    from: Option<i64>,
     after: u64,
-    before: u64,
-    limit: usize,
-    descending: bool,
-) -> rusqlite::Result<Vec<u64>> {
-    let order = if descending { "DESC" } else { "ASC" };
-    let sql = format!(
-        "SELECT cursor FROM rows_{} WHERE cursor > ?1 AND cursor < ?2{} ORDER BY cursor {order} LIMIT ?3",
-        part.number, conditions.sql
-    );
-    let mut select = connection.prepare(&sql)?;
-    let bounds = (number(after), number(before), number(limit as u64));
-    let rows = select.query_map(bounds, |row| row.get::<_, i64>(0).map(i64::unsigned_abs))?;
-    rows.collect()
+    through: u64,
+) -> Result<Option<(u64, u64, u64)>, StoreError> {
+    let scan = Scan { connection, filter, from, to: None, after, before: through.saturating_add(1), descending: false };
+    let mut counting = Counting::default();
+    scan.run(&mut counting)?;
+    Ok(counting.0)
+}
+
+/// Gathers sessions.
+struct Gathering {
+    sessions: FxHashSet<i64>,
+    began: Instant,
+}
+
+impl Look for Gathering {
+    fn limit(&self) -> usize {
+        CHUNK
+    }
+
+    fn wants(&self, session: i64) -> bool {
+        session > 0 && !self.sessions.contains(&session)
+    }
+
+    fn hit(&mut self, hit: Hit, _: &mut Blocks<'_>) -> Result<ControlFlow<()>, StoreError> {
+        self.sessions.insert(hit.session);
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn progress(&mut self, _: u64) -> Result<ControlFlow<()>, StoreError> {
+        if self.began.elapsed() > MAX_GATHER { Err(StoreError::TooLong(MAX_GATHER)) } else { Ok(ControlFlow::Continue(())) }
+    }
+}
+
+/// The numbers of the sessions with an event that matches.
+pub(super) fn sessions(connection: &Connection, filter: &Filter, from: Option<i64>, to: Option<i64>) -> Result<FxHashSet<i64>, StoreError> {
+    let scan = Scan { connection, filter, from, to, after: 0, before: u64::MAX, descending: true };
+    let mut gathering = Gathering { sessions: FxHashSet::default(), began: Instant::now() };
+    scan.run(&mut gathering)?;
+    Ok(gathering.sessions)
 }
 
 /// Fetches events by cursor; keeps the last block, for the next event is most often in it.
 struct Blocks<'a> {
     connection: &'a Connection,
-    part: &'a Part,
+    partition: i64,
     zstd: &'a mut zstd::bulk::Decompressor<'static>,
     events: Vec<(u64, Bytes)>,
 }
@@ -224,7 +352,7 @@ impl Blocks<'_> {
         if let Some(event) = self.kept(cursor) {
             return Ok(event);
         }
-        let sql = format!("SELECT first, data FROM blocks_{} WHERE first <= ?1 ORDER BY first DESC LIMIT 1", self.part.number);
+        let sql = format!("SELECT first, data FROM blocks_{} WHERE first <= ?1 ORDER BY first DESC LIMIT 1", self.partition);
         let zstd = &mut *self.zstd;
         let block = self
             .connection
@@ -249,32 +377,4 @@ impl Blocks<'_> {
         let position = self.events.binary_search_by_key(&cursor, |(cursor, _)| *cursor).ok()?;
         self.events.get(position).map(|(_, event)| event.clone())
     }
-}
-
-/// See [`super::Store::count`].
-pub(super) fn count(
-    connection: &Connection,
-    filter: &Filter,
-    from: Option<i64>,
-    after: u64,
-    through: u64,
-) -> Result<Option<(u64, u64, u64)>, StoreError> {
-    let _snapshot = connection.unchecked_transaction().doing("beginning to read")?;
-    let Some(mut conditions) = conditions(connection, filter)? else { return Ok(None) };
-    conditions.times(from, None);
-    let mut sum: Option<(u64, u64, u64)> = None;
-    for part in parts(connection, after, through.saturating_add(1), from, None)? {
-        let sql = format!(
-            "SELECT count(*), min(cursor), max(cursor) FROM rows_{} WHERE cursor > ?1 AND cursor <= ?2{}",
-            part.number, conditions.sql
-        );
-        let (events, first, last): (i64, Option<i64>, Option<i64>) = connection
-            .query_row(&sql, (number(after), number(through)), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-            .doing("counting events")?;
-        if let (Some(first), Some(last)) = (first, last) {
-            let (before, earliest, _) = sum.unwrap_or((0, first.unsigned_abs(), 0));
-            sum = Some((before + events.unsigned_abs(), earliest, last.unsigned_abs()));
-        }
-    }
-    Ok(sum)
 }

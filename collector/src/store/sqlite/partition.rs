@@ -20,6 +20,7 @@ pub(super) struct Partition {
     pub(super) bytes: i64,
     pub(super) first_received: i64,
     pub(super) last_received: i64,
+    pub(super) format: i64,
 }
 
 /// The ids of a sealed partition lie between these.
@@ -49,17 +50,30 @@ pub(super) fn new(connection: &Connection) -> rusqlite::Result<Partition> {
         bytes: 0,
         first_received: 0,
         last_received: 0,
+        format: schema::FORMAT,
     };
-    connection.execute("INSERT INTO partitions VALUES (?1, 0, 0, 0, 0, x'', x'', 0, 0, 0, 0, 0)", [number])?;
+    connection.execute("INSERT INTO partitions VALUES (?1, 0, 0, 0, 0, x'', x'', 0, 0, 0, 0, 0, ?2)", [number, schema::FORMAT])?;
     Ok(partition)
 }
 
 /// Writes what is known of the open partition.
 pub(super) fn update(connection: &Connection, partition: &Partition) -> rusqlite::Result<()> {
-    let Partition { number, first_cursor, last_cursor, min_time, max_time, min_id, max_id, events, bytes, first_received, last_received } =
-        partition;
+    let Partition {
+        number,
+        first_cursor,
+        last_cursor,
+        min_time,
+        max_time,
+        min_id,
+        max_id,
+        events,
+        bytes,
+        first_received,
+        last_received,
+        format,
+    } = partition;
     connection
-        .prepare_cached("INSERT OR REPLACE INTO partitions VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 0)")?
+        .prepare_cached("INSERT OR REPLACE INTO partitions VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 0, ?12)")?
         .execute((
             number,
             first_cursor,
@@ -72,6 +86,7 @@ pub(super) fn update(connection: &Connection, partition: &Partition) -> rusqlite
             bytes,
             first_received,
             last_received,
+            format,
         ))
         .map(|_| ())
 }
@@ -79,7 +94,7 @@ pub(super) fn update(connection: &Connection, partition: &Partition) -> rusqlite
 /// The open partition; an error of no rows where there is none.
 pub(super) fn read(connection: &Connection) -> rusqlite::Result<Partition> {
     connection.query_row(
-        "SELECT number, first_cursor, last_cursor, min_time, max_time, min_id, max_id, events, bytes, first_received, last_received
+        "SELECT number, first_cursor, last_cursor, min_time, max_time, min_id, max_id, events, bytes, first_received, last_received, format
          FROM partitions WHERE sealed = 0 ORDER BY number DESC LIMIT 1",
         [],
         |row| {
@@ -95,6 +110,7 @@ pub(super) fn read(connection: &Connection) -> rusqlite::Result<Partition> {
                 bytes: row.get(8)?,
                 first_received: row.get(9)?,
                 last_received: row.get(10)?,
+                format: row.get(11)?,
             })
         },
     )

@@ -1,8 +1,9 @@
 //! The tables, and how older ones become new ones.
 //!
 //! Events lie in partitions, each with two tables: `rows_N` with what can be asked for, narrow and numeric, and `blocks_N`
-//! with the encoded events, some together and compressed. A partition that is full is sealed: it gets its indexes then,
-//! all at once, and is never written again. Deleting by age or size drops whole partitions.
+//! with the encoded events, some together and compressed; and what tells where in the blocks a text may be (`signs_N` while it
+//! is open, `slices_N` after: see [`super::sign`]). A partition that is full is sealed: it gets its indexes then, all at once,
+//! and is never written again. Deleting by age or size drops whole partitions.
 //!
 //! Invariant: a database is at exactly one version; each migration and its version are one transaction.
 
@@ -13,7 +14,7 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction};
 use crate::store::{Doing as _, StoreError};
 
 /// What makes each version out of the one before.
-pub(super) const MIGRATIONS: [&str; 2] = [
+pub(super) const MIGRATIONS: [&str; 3] = [
     // 1: the first.
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
      CREATE TABLE strings (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE, last_partition INTEGER NOT NULL);
@@ -45,7 +46,26 @@ pub(super) const MIGRATIONS: [&str; 2] = [
     // 2: where a sensor was, and the gaps of a session.
     "ALTER TABLE runs ADD COLUMN address TEXT NOT NULL DEFAULT '';
      ALTER TABLE sessions ADD COLUMN gaps INTEGER NOT NULL DEFAULT 0;",
+    // 3: scripts, processes and containers. Partitions have a format; those of before keep theirs.
+    "CREATE TABLE named_peers (
+         id INTEGER PRIMARY KEY, said TEXT NOT NULL, short TEXT NOT NULL, exe TEXT NOT NULL, script TEXT NOT NULL,
+         address TEXT NOT NULL, last_partition INTEGER NOT NULL, UNIQUE (said, short, exe, script, address));
+     INSERT INTO named_peers SELECT id, said, short, exe, '', address, last_partition FROM peers;
+     DROP TABLE peers;
+     ALTER TABLE named_peers RENAME TO peers;
+     CREATE TABLE processes (
+         id INTEGER PRIMARY KEY, pid INTEGER NOT NULL, container TEXT NOT NULL, pod_uid TEXT NOT NULL, pod_namespace TEXT NOT NULL,
+         pod_name TEXT NOT NULL, last_partition INTEGER NOT NULL, UNIQUE (pid, container, pod_uid, pod_namespace, pod_name));
+     CREATE INDEX processes_by_container ON processes (container) WHERE container > '';
+     CREATE INDEX processes_by_pod_uid ON processes (pod_uid) WHERE pod_uid > '';
+     CREATE INDEX processes_by_pod_name ON processes (pod_name) WHERE pod_name > '';
+     ALTER TABLE sessions ADD COLUMN client_process INTEGER NOT NULL DEFAULT 0;
+     ALTER TABLE sessions ADD COLUMN server_process INTEGER NOT NULL DEFAULT 0;
+     ALTER TABLE partitions ADD COLUMN format INTEGER NOT NULL DEFAULT 1;",
 ];
+
+/// The format of new partitions. Since 2 their rows have processes and failures, and their blocks signatures.
+pub(super) const FORMAT: i64 = 2;
 
 /// The newest version.
 pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
@@ -88,14 +108,17 @@ pub(super) fn create_partition(connection: &Connection, number: i64) -> rusqlite
         "CREATE TABLE rows_{number} (
              cursor INTEGER PRIMARY KEY, id BLOB NOT NULL, time INTEGER NOT NULL, kind INTEGER NOT NULL, severity INTEGER NOT NULL,
              node INTEGER NOT NULL, session INTEGER NOT NULL, client INTEGER NOT NULL, server INTEGER NOT NULL,
-             tool INTEGER NOT NULL, method INTEGER NOT NULL);
+             tool INTEGER NOT NULL, method INTEGER NOT NULL, client_process INTEGER NOT NULL, server_process INTEGER NOT NULL,
+             failure INTEGER NOT NULL);
          CREATE UNIQUE INDEX ids_{number} ON rows_{number} (id);
-         CREATE TABLE blocks_{number} (first INTEGER PRIMARY KEY, data BLOB NOT NULL);"
+         CREATE TABLE blocks_{number} (first INTEGER PRIMARY KEY, data BLOB NOT NULL);
+         CREATE TABLE signs_{number} (first INTEGER PRIMARY KEY, bits BLOB NOT NULL);"
     ))
 }
 
-/// Columns that get an index when a partition is sealed.
-pub(super) const LATE_INDEXES: [&str; 4] = ["session", "tool", "server", "client"];
+/// Columns that get an index when a partition is sealed, with the format that has them first.
+pub(super) const LATE_INDEXES: [(i64, &str); 7] =
+    [(1, "session"), (1, "tool"), (1, "server"), (1, "client"), (2, "client_process"), (2, "server_process"), (2, "failure")];
 
 /// Makes one index of a partition that is full.
 pub(super) fn create_late_index(connection: &Connection, number: i64, column: &str) -> rusqlite::Result<()> {
@@ -104,7 +127,10 @@ pub(super) fn create_late_index(connection: &Connection, number: i64, column: &s
 
 /// Removes a partition.
 pub(super) fn drop_partition(connection: &Connection, number: i64) -> rusqlite::Result<()> {
-    connection.execute_batch(&format!("DROP TABLE IF EXISTS rows_{number}; DROP TABLE IF EXISTS blocks_{number};"))
+    connection.execute_batch(&format!(
+        "DROP TABLE IF EXISTS rows_{number}; DROP TABLE IF EXISTS blocks_{number}; DROP TABLE IF EXISTS signs_{number};
+         DROP TABLE IF EXISTS slices_{number};"
+    ))
 }
 
 /// A number of the table `meta`.

@@ -2,7 +2,8 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
-use super::page::{peers, strings};
+use super::conditions::{list, named, peers, places, process_ids, strings};
+use super::page;
 use super::sums::number;
 use crate::event::Filter;
 use crate::ingest::RunId;
@@ -120,27 +121,47 @@ fn session_row(row: &Row<'_>) -> rusqlite::Result<SessionRow> {
 /// See [`super::Store::sessions`].
 pub(super) fn sessions(connection: &Connection, query: &SessionQuery) -> Result<Vec<SessionRow>, StoreError> {
     let SessionQuery { filter, from, to, open, after, limit } = query;
+    let with_event = if filter.needs_events() {
+        let filter = Filter { kinds: Vec::new(), min_severity: 0, ..filter.clone() };
+        Some(page::sessions(connection, &filter, *from, *to)?)
+    } else {
+        None
+    };
     let _snapshot = connection.unchecked_transaction().doing("beginning to read")?;
     let read = || -> rusqlite::Result<Vec<SessionRow>> {
         let mut wanted = String::from("1");
-        let list = |ids: Vec<i64>| ids.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
         if !filter.nodes.is_empty() {
-            let ids = list(strings(connection, |text| filter.nodes.iter().any(|node| node == text))?);
+            let ids = list(&strings(connection, |text| filter.nodes.iter().any(|node| node == text))?);
             wanted.push_str(&format!(" AND node IN ({ids})"));
         }
         if !filter.servers.is_empty() {
-            wanted.push_str(&format!(" AND server IN ({})", list(peers(connection, &filter.servers)?)));
+            wanted.push_str(&format!(" AND server IN ({})", list(&named(connection, &filter.servers)?)));
         }
         if !filter.clients.is_empty() {
-            wanted.push_str(&format!(" AND client IN ({})", list(peers(connection, &filter.clients)?)));
+            wanted.push_str(&format!(" AND client IN ({})", list(&named(connection, &filter.clients)?)));
         }
         if !filter.tools.is_empty() {
-            let ids = list(strings(connection, |text| Filter::matches_text(&filter.tools, text))?);
+            let ids = list(&strings(connection, |text| Filter::matches_text(&filter.tools, text))?);
             wanted.push_str(&format!(" AND EXISTS (SELECT 1 FROM session_tools WHERE session = sessions.id AND tool IN ({ids}))"));
         }
         if !filter.methods.is_empty() {
-            let ids = list(strings(connection, |text| Filter::matches_text(&filter.methods, text))?);
+            let ids = list(&strings(connection, |text| Filter::matches_text(&filter.methods, text))?);
             wanted.push_str(&format!(" AND EXISTS (SELECT 1 FROM session_methods WHERE session = sessions.id AND method IN ({ids}))"));
+        }
+        if !filter.processes.is_empty() {
+            let names = list(&peers(connection, |peer| filter.processes.iter().any(|process| process.is_named(&peer.called())))?);
+            let mut ids = Vec::new();
+            for pid in filter.processes.iter().filter_map(present::find::Process::pid) {
+                ids.extend(process_ids(connection, pid)?);
+            }
+            let ids = list(&ids);
+            wanted.push_str(&format!(
+                " AND (client IN ({names}) OR server IN ({names}) OR client_process IN ({ids}) OR server_process IN ({ids}))"
+            ));
+        }
+        if !filter.containers.is_empty() {
+            let ids = list(&places(connection, &filter.containers)?);
+            wanted.push_str(&format!(" AND (client_process IN ({ids}) OR server_process IN ({ids}))"));
         }
         if *open {
             wanted.push_str(" AND closed = 0");
@@ -162,7 +183,11 @@ pub(super) fn sessions(connection: &Connection, query: &SessionQuery) -> Result<
             && let Some(row) = rows.next()?
         {
             let name = row.get_ref(1)?.as_str()?;
-            if filter.sessions.is_empty() || Filter::matches_session(&filter.sessions, name) {
+            let has_event = match &with_event {
+                Some(sessions) => sessions.contains(&row.get::<_, i64>(0)?),
+                None => true,
+            };
+            if has_event && (filter.sessions.is_empty() || Filter::matches_session(&filter.sessions, name)) {
                 found.push(session_row(row)?);
             }
         }

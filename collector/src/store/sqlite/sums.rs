@@ -6,6 +6,7 @@ use rustc_hash::FxHashMap;
 
 use bytes::Bytes;
 
+use super::names::PeerIds;
 use crate::event::Keys;
 use crate::ingest::{Chunk, RunId};
 
@@ -23,8 +24,8 @@ struct Session {
     session: Bytes,
     client: Bytes,
     server: Bytes,
-    client_id: i64,
-    server_id: i64,
+    client_ids: PeerIds,
+    server_ids: PeerIds,
     first: i64,
     last: i64,
     last_cursor: i64,
@@ -57,8 +58,8 @@ struct Run {
 pub(super) struct Ids {
     pub(super) node: i64,
     pub(super) session: i64,
-    pub(super) client: i64,
-    pub(super) server: i64,
+    pub(super) client: PeerIds,
+    pub(super) server: PeerIds,
     pub(super) tool: i64,
     pub(super) method: i64,
 }
@@ -74,13 +75,13 @@ impl Sums {
         session.last = session.last.max(keys.time);
         session.last_cursor = cursor;
         session.session = keys.session_bytes.clone();
-        if ids.client > 0 {
+        if ids.client.names > 0 {
             session.client = keys.client_bytes.clone();
-            session.client_id = ids.client;
+            session.client_ids = ids.client;
         }
-        if ids.server > 0 {
+        if ids.server.names > 0 {
             session.server = keys.server_bytes.clone();
-            session.server_id = ids.server;
+            session.server_ids = ids.server;
         }
         session.closed = keys.tally.closed.or(session.closed);
         session.messages += i64::from(keys.kind == Kind::Message as i32 as u8);
@@ -122,19 +123,17 @@ impl Sums {
             "UPDATE sessions SET session_bytes = ?2, client_bytes = coalesce(?3, client_bytes), server_bytes = coalesce(?4, server_bytes),
                  client = iif(?5 > 0, ?5, client), server = iif(?6 > 0, ?6, server),
                  first = min(first, ?7), last = max(last, ?8), last_cursor = ?9, closed = coalesce(?10, closed),
-                 messages = messages + ?11, calls = calls + ?12, failed = failed + ?13, gaps = gaps + ?14
+                 messages = messages + ?11, calls = calls + ?12, failed = failed + ?13, gaps = gaps + ?14,
+                 client_process = iif(?5 > 0, ?15, client_process), server_process = iif(?6 > 0, ?16, server_process)
              WHERE id = ?1",
         )?;
         for (id, session) in &self.sessions {
-            let Session { session, client, server, client_id, server_id, first, last, last_cursor, closed, messages, calls, failed, gaps } =
-                session;
-            update.execute(rusqlite::params![
-                id,
-                &**session,
-                present(client),
-                present(server),
-                client_id,
-                server_id,
+            let Session {
+                session,
+                client,
+                server,
+                client_ids,
+                server_ids,
                 first,
                 last,
                 last_cursor,
@@ -142,7 +141,25 @@ impl Sums {
                 messages,
                 calls,
                 failed,
-                gaps
+                gaps,
+            } = session;
+            update.execute(rusqlite::params![
+                id,
+                &**session,
+                present(client),
+                present(server),
+                client_ids.names,
+                server_ids.names,
+                first,
+                last,
+                last_cursor,
+                closed,
+                messages,
+                calls,
+                failed,
+                gaps,
+                client_ids.process,
+                server_ids.process
             ])?;
         }
         let mut upsert = connection.prepare_cached(

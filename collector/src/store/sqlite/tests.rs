@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use mcp_sensor_proto::v1::event::Body;
-use mcp_sensor_proto::v1::{Event, Session, ToolCall};
+use mcp_sensor_proto::v1::{self, Container, Event, Peer, Session, ToolCall};
 use prost::Message as _;
 use rusqlite::Connection;
 
@@ -20,13 +20,18 @@ fn settings(directory: &tempfile::TempDir) -> StoreSettings {
 }
 
 fn event(sequence: u64) -> Bytes {
-    let call = ToolCall { tool: format!("tool_{sequence}"), state: 1, ..ToolCall::default() };
+    let state = if sequence.is_multiple_of(4) { 3 } else { 1 };
+    let arguments = format!("{{\"x\":\"argument {sequence} \"}}");
+    let call = ToolCall { tool: format!("tool_{sequence}"), state, arguments, ..ToolCall::default() };
+    let container = Container { id: format!("c{}", sequence % 2), ..Container::default() };
+    let server = Peer { pid: 100 + sequence as u32, exe: "/usr/bin/node".to_owned(), container: Some(container), ..Peer::default() };
     let event = Event {
         id: format!("{sequence:032x}"),
         time: Some(timestamp(1_800_000_000_000_000_000 + sequence as i64)),
         node: "host".to_owned(),
         sequence,
         session: Some(Session { id: "s".to_owned(), ..Session::default() }),
+        server: Some(server),
         body: Some(Body::ToolCall(call)),
         ..Event::default()
     };
@@ -48,8 +53,17 @@ async fn work(sequences: std::ops::RangeInclusive<u64>) -> Work {
 }
 
 fn all(database: &Database) -> Vec<(u64, Bytes)> {
+    matching(database, &v1::Filter::default())
+}
+
+/// The sequences of what matches.
+fn found(database: &Database, filter: &v1::Filter) -> Vec<u64> {
+    matching(database, filter).iter().map(|(_, event)| Event::decode(event.clone()).unwrap().sequence).collect()
+}
+
+fn matching(database: &Database, filter: &v1::Filter) -> Vec<(u64, Bytes)> {
     let request = PageRequest {
-        filter: Arc::new(Filter::default()),
+        filter: Arc::new(Filter::new(Some(filter)).unwrap()),
         from: None,
         to: None,
         after: 0,
@@ -82,6 +96,116 @@ async fn a_database_of_the_first_version_is_migrated_and_keeps_what_it_has() {
     assert_eq!(summaries::run(&database.connection, RunId(1)).unwrap(), Some(("host".to_owned(), 77)));
     database.write(&[work(78..=80).await]).unwrap();
     assert_eq!(all(&database).len(), 3);
+}
+
+#[tokio::test]
+async fn partitions_of_the_second_version_are_searched_by_what_they_have_and_new_events_go_into_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("events.db");
+    {
+        let mut connection = Connection::open(&path).unwrap();
+        let transaction = connection.transaction().unwrap();
+        schema::apply(&transaction, 1, schema::MIGRATIONS[0]).unwrap();
+        schema::apply(&transaction, 2, schema::MIGRATIONS[1]).unwrap();
+        transaction.commit().unwrap();
+        connection
+            .execute_batch(
+                "CREATE TABLE rows_1 (
+                     cursor INTEGER PRIMARY KEY, id BLOB NOT NULL, time INTEGER NOT NULL, kind INTEGER NOT NULL,
+                     severity INTEGER NOT NULL, node INTEGER NOT NULL, session INTEGER NOT NULL, client INTEGER NOT NULL,
+                     server INTEGER NOT NULL, tool INTEGER NOT NULL, method INTEGER NOT NULL);
+                 CREATE UNIQUE INDEX ids_1 ON rows_1 (id);
+                 CREATE TABLE blocks_1 (first INTEGER PRIMARY KEY, data BLOB NOT NULL);
+                 INSERT INTO strings VALUES (1, 'tool_3', 1);
+                 INSERT INTO partitions VALUES (1, 1, 9, 0, 9223372036854775807, zeroblob(16), x'ffffffffffffffffffffffffffffffff', 9, 900, 5, 5, 0);",
+            )
+            .unwrap();
+        let mut block = super::block::Builder::default();
+        for sequence in 1..=9_u64 {
+            block.add(sequence, &event(sequence));
+            let time = 1_800_000_000_000_000_000 + sequence as i64;
+            let tool = i64::from(sequence == 3);
+            connection
+                .execute(
+                    "INSERT INTO rows_1 VALUES (?1, ?2, ?3, 1, 0, 0, 0, 0, 0, ?4, 0)",
+                    (sequence as i64, u128::from(sequence).to_be_bytes(), time, tool),
+                )
+                .unwrap();
+        }
+        let mut data = Vec::new();
+        block.compress(&mut super::block::compressor().unwrap(), &mut data).unwrap();
+        connection.execute("INSERT INTO blocks_1 VALUES (1, ?1)", [data]).unwrap();
+    }
+    let mut database = Database::open(&path, &settings(&directory), None).unwrap();
+    database.write(&[work(10..=12).await]).unwrap();
+    let formats: Vec<(i64, bool)> = {
+        let mut select = database.connection.prepare("SELECT format, sealed FROM partitions ORDER BY number").unwrap();
+        select.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().collect::<Result<_, _>>().unwrap()
+    };
+    assert_eq!(formats, [(1, true), (2, false)]);
+    assert_eq!(all(&database).len(), 12);
+    let texts = |text: &str| vec![text.to_owned()];
+    let found = |filter: v1::Filter| found(&database, &filter);
+    assert_eq!(found(v1::Filter { tools: texts("tool_3"), ..v1::Filter::default() }), [3]);
+    assert_eq!(found(v1::Filter { arguments: texts("argument 3 "), ..v1::Filter::default() }), [3]);
+    assert_eq!(found(v1::Filter { arguments: texts("argument 11"), ..v1::Filter::default() }), [11]);
+    assert_eq!(found(v1::Filter { processes: texts("107"), ..v1::Filter::default() }), [7]);
+    assert_eq!(found(v1::Filter { processes: texts("111"), ..v1::Filter::default() }), [11]);
+    assert_eq!(found(v1::Filter { failures: vec![0], ..v1::Filter::default() }), [4, 8, 12]);
+}
+
+#[tokio::test]
+async fn text_is_found_across_restarts_and_sealing() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("events.db");
+    let mut settings = settings(&directory);
+    settings.partition_events = Some(300);
+    for round in 0..10_u64 {
+        let mut database = Database::open(&path, &settings, None).unwrap();
+        database.write(&[work(round * 70 + 1..=round * 70 + 70).await]).unwrap();
+        database.seal_if_due(0).unwrap();
+        for sequence in [1, round * 35 + 1, round * 70 + 70] {
+            let filter = v1::Filter { arguments: vec![format!("argument {sequence} ")], ..v1::Filter::default() };
+            assert_eq!(found(&database, &filter), [sequence], "round {round}");
+        }
+        database.close(1 << 53).unwrap();
+    }
+    let database = Database::open(&path, &settings, None).unwrap();
+    let sealed: i64 = database.connection.query_row("SELECT count(*) FROM partitions WHERE sealed = 1", [], |row| row.get(0)).unwrap();
+    assert_eq!(sealed, 2);
+}
+
+#[tokio::test]
+async fn a_search_in_a_sealed_partition_uses_an_index() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut settings = settings(&directory);
+    settings.partition_events = Some(50);
+    let mut database = Database::open(&directory.path().join("events.db"), &settings, None).unwrap();
+    database.write(&[work(1..=60).await]).unwrap();
+    database.seal_if_due(0).unwrap();
+    let texts = |text: &str| vec![text.to_owned()];
+    let cases = [
+        v1::Filter { sessions: texts("s"), ..v1::Filter::default() },
+        v1::Filter { tools: texts("tool_3"), ..v1::Filter::default() },
+        v1::Filter { servers: texts("node"), ..v1::Filter::default() },
+        v1::Filter { processes: texts("107"), ..v1::Filter::default() },
+        v1::Filter { processes: texts("node"), ..v1::Filter::default() },
+        v1::Filter { containers: texts("c1"), ..v1::Filter::default() },
+        v1::Filter { failures: vec![0], ..v1::Filter::default() },
+    ];
+    for filter in cases {
+        let made = super::conditions::conditions(&database.connection, &Filter::new(Some(&filter)).unwrap(), schema::FORMAT);
+        let sql = made.unwrap().unwrap().select(1, true, true);
+        let mut explain = database.connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let plan: Vec<String> = explain.query_map((0, i64::MAX, 10), |row| row.get(3)).unwrap().collect::<Result<_, _>>().unwrap();
+        let of_rows: Vec<&String> = plan.iter().filter(|step| step.contains("rows_1")).collect();
+        assert!(
+            !of_rows.is_empty() && of_rows.iter().all(|step| step.contains("INDEX") && step.contains("rowid>?")),
+            "{filter:?}: {plan:?}"
+        );
+        // Only what several columns or numbers find is put into order, and that is a page.
+        assert!(of_rows.len() > 1 || plan.iter().all(|step| !step.contains("ORDER BY")), "{filter:?}: {plan:?}");
+    }
 }
 
 #[test]

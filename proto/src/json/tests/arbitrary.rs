@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use prost_types::Timestamp;
 
 use crate::v1::{
-    Ancestor, BlindSpot, Container, Event, Gap, Loss, Message, Peer, Pod, Sensor, Session, SessionChange, ToolCall, event, loss,
+    Ancestor, Audit, BlindSpot, Container, Event, Gap, Loss, Message, Peer, Pod, Sensor, Session, SessionChange, ToolCall, event, loss,
 };
 
 /// Text that is often empty, and often odd.
@@ -218,8 +218,18 @@ fn sensor() -> impl Strategy<Value = Sensor> {
         bytes,
         since,
     });
-    (number(), text(), text(), time(), loss, vec(blind_spot, 0..2))
-        .prop_map(|(state, detail, version, started, loss, blind_spots)| Sensor { state, detail, version, started, loss, blind_spots })
+    let audit = (number(), text(), text(), time()).prop_map(|(kind, subject, detail, time)| Audit { kind, subject, detail, time });
+    (number(), text(), text(), time(), loss, vec(blind_spot, 0..2), vec(audit, 0..2)).prop_map(
+        |(state, detail, version, started, loss, blind_spots, audits)| Sensor {
+            state,
+            detail,
+            version,
+            started,
+            loss,
+            blind_spots,
+            audits,
+        },
+    )
 }
 
 /// Any event whose captured fields come from `captured`.

@@ -10,6 +10,7 @@
     reason = "a measuring program: what goes wrong ends it, with the reason"
 )]
 
+mod collector;
 mod kernel;
 mod service;
 mod table;
@@ -39,6 +40,8 @@ enum Group {
     User,
     /// Loss at 20,000 messages a second, and the sensor's memory then.
     Loss,
+    /// The collector's store: ingest and search at ten million events.
+    Collector,
     /// The service: write to subscription, and what the sensor takes while it sends to a collector.
     Service,
 }
@@ -58,6 +61,9 @@ fn main() -> anyhow::Result<()> {
     }
     if wanted(Group::Loss) {
         table.extend(kernel::loss::rows(ci)?);
+    }
+    if wanted(Group::Collector) {
+        table.extend(collector::rows(ci)?);
     }
     if wanted(Group::Service) {
         table.extend(service::rows(ci)?);
