@@ -12,8 +12,10 @@
 //! shown but through [`crate::sanitize`]; no clock, no files, no network: the same events give the same bytes.
 
 mod finish;
+mod html;
 mod intake;
 mod json;
+mod markdown;
 mod model;
 mod notices;
 mod sections;
@@ -29,6 +31,7 @@ use std::collections::HashMap;
 use mcp_sensor_proto::v1::{Peer, Session};
 
 pub use self::finish::Finished;
+pub use self::markdown::{Details, MarkdownOptions};
 use self::model::{Exchange, Hole, Step, Way};
 use self::sensors::Sensors;
 pub use self::text::TextOptions;

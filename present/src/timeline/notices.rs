@@ -65,11 +65,16 @@ impl Finished {
     /// The numbers in a sentence: `12 tool calls, 3 other requests, 40 notifications`.
     pub(super) fn counts(&self) -> String {
         let Tally { calls, other_requests, from_server, notifications, .. } = self.tally;
-        let mut counts = vec![units::count(calls, "tool call"), units::count(other_requests, "other request")];
+        let mut counts = vec![units::count(calls, "tool call")];
+        if other_requests > 0 {
+            counts.push(units::count(other_requests, "other request"));
+        }
         if from_server > 0 {
             counts.push(format!("{} from the server", units::count(from_server, "request")));
         }
-        counts.push(units::count(notifications, "notification"));
+        if notifications > 0 {
+            counts.push(units::count(notifications, "notification"));
+        }
         counts.join(", ")
     }
 
@@ -106,9 +111,6 @@ impl Finished {
         if lost.len() > MAX_LOSSES {
             say(&format!("The sensor told of {} more losses.", units::grouped((lost.len() - MAX_LOSSES) as u64)));
         }
-        for spot in &timeline.sensors.blind {
-            say(&format!("The sensor had a blind spot: {spot}"));
-        }
         let unseen = timeline.exchanges.iter().filter(|exchange| !exchange.began).count() as u64;
         if unseen > 0 {
             say(&format!("The beginning of {} is not here.", units::count(unseen, "call")));
@@ -143,6 +145,12 @@ impl Finished {
         }
         if timeline.other_sessions > 0 {
             say(&format!("{} of other sessions: not shown.", units::count(timeline.other_sessions, "event")));
+        }
+        // What names a process is no word of ours, and is told apart.
+        for spot in &timeline.sensors.blind {
+            let mut line = Line::own(Style::WARNING, "The sensor had a blind spot: ");
+            line.push_own(Style::PLAIN, spot);
+            missing.push(line);
         }
         missing
     }

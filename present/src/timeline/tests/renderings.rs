@@ -3,6 +3,7 @@
 use super::session::{Script, day};
 use super::{TextOptions, finished, json, text};
 use crate::style::Styles;
+use crate::timeline::MarkdownOptions;
 
 #[test]
 fn a_day_as_text() {
@@ -30,4 +31,11 @@ fn a_day_of_tool_calls_alone() {
 #[test]
 fn nothing_at_all() {
     insta::assert_snapshot!("nothing_text", text(&finished(&[]), &TextOptions { styles: Styles::PLAIN, ..TextOptions::default() }));
+}
+
+#[test]
+fn a_day_as_markdown() {
+    let mut out = Vec::new();
+    finished(&day().events).render_markdown(&MarkdownOptions::default(), &mut out).unwrap();
+    insta::assert_snapshot!("day_markdown", String::from_utf8(out).unwrap());
 }
