@@ -7,6 +7,8 @@
 
 use std::str::FromStr;
 
+use std::fmt::{self, Write as _};
+
 use mcp_sensor_proto::v1::Peer;
 
 use crate::names;
@@ -61,6 +63,24 @@ pub struct Place<'a> {
     pub pod_namespace: &'a str,
     /// Name of its pod.
     pub pod_name: &'a str,
+}
+
+impl fmt::Display for Glob {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.pattern.iter().try_for_each(|character| out.write_char(*character))
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(out)
+    }
+}
+
+impl fmt::Display for Process {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.name.fmt(out)
+    }
 }
 
 impl Glob {

@@ -6,6 +6,7 @@ use clap::{ArgAction, Parser, Subcommand, ValueEnum, value_parser};
 use clap_complete::Shell;
 
 use super::filter::{Glob, Name, Pattern};
+use super::tape;
 use crate::config::Given;
 pub use crate::export::style::ColorChoice as Color;
 
@@ -32,6 +33,8 @@ const EXAMPLES: &str = "\
 Examples:
   sudo mcp-sensor watch                 a live table of tool calls
   sudo mcp-sensor watch --json | jq .   the same as JSON, one object a line
+  sudo mcp-sensor record -o FILE        record sessions, for `replay`, Wireshark and the file
+  mcp-sensor replay FILE --session ID   one session of a recording as a timeline
   sudo mcp-sensor check                 what works on this machine, and what to mend
   sudo mcp-sensor run --config FILE     send everything to a collector, as a service";
 
@@ -115,6 +118,14 @@ pub enum Command {
     /// `mcp-sensor watch`.
     #[command(about = WATCH_ABOUT, long_about = WATCH_LONG_ABOUT)]
     Watch(Box<Watch>),
+    /// Records sessions to a file, until Ctrl-C
+    Record(Box<tape::Record>),
+    /// Shows what a recording holds, as `watch` showed it or as the timeline of a session; needs no root
+    Replay(Box<tape::Replay>),
+    /// Tells whether a recording is complete and unaltered
+    Verify(tape::Verify),
+    /// Makes the keys that sign recordings
+    Keygen(tape::Keygen),
     /// `mcp-sensor run`.
     #[command(about = RUN_ABOUT, long_about = RUN_LONG_ABOUT)]
     #[command(after_help = EXIT_CODES, after_long_help = format!("{RUN_EXAMPLES}\n\n{EXIT_CODES}"))]

@@ -44,6 +44,27 @@ impl Filter {
             && session.is_empty()
     }
 
+    /// What it asks for, as one would type it; empty where everything.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        fn texts<T: ToString>(values: &[T]) -> Vec<String> {
+            values.iter().map(T::to_string).collect()
+        }
+        let FilterArgs { process, user, container, server, client, tool, method, session } = &self.filters;
+        let kinds = [
+            ("process", texts(process)),
+            ("user", user.clone()),
+            ("container", container.clone()),
+            ("server", texts(server)),
+            ("client", texts(client)),
+            ("tool", texts(tool)),
+            ("method", texts(method)),
+            ("session", session.clone()),
+        ];
+        let flags = kinds.iter().flat_map(|(kind, values)| values.iter().map(move |value| format!("--{kind} {value}")));
+        flags.collect::<Vec<_>>().join(" ")
+    }
+
     /// True where the event is to be shown.
     #[must_use]
     pub fn matches(&self, event: &Event) -> bool {

@@ -10,6 +10,7 @@ pub mod exit;
 pub mod filter;
 mod run;
 mod service;
+pub mod tape;
 
 use std::io::{self, Write as _};
 
@@ -23,29 +24,29 @@ pub use self::run::run;
 
 use crate::export::json::JsonLines;
 use crate::export::output::Output;
-use crate::export::style::{Style, Styles};
+use crate::export::style::{ColorChoice, Style, Styles};
 use crate::export::table::{Options, Size, Table};
 use crate::export::{Exporter, Outgoing, Summary, sanitize};
 
-/// The exporter that `watch` was asked for, to standard output. At the end the summary goes to standard error.
+/// Shows events on standard output: as JSON, or as a table. At the end the summary goes to standard error.
 ///
 /// # Errors
 /// Standard output is closed.
-pub fn exporter(watch: &Watch) -> io::Result<Box<dyn Exporter>> {
+pub fn show(json: bool, messages: bool, color: ColorChoice) -> io::Result<Box<dyn Exporter>> {
     let output = Output::stdout()?;
-    let events: Box<dyn Exporter> = if watch.json {
+    let events: Box<dyn Exporter> = if json {
         Box::new(JsonLines::new(output))
     } else {
-        let styles = Styles::choose(watch.color, &io::stdout());
-        Box::new(Table::new(output, Options { styles, size: Size::of_stdout(), messages: watch.messages }))
+        let styles = Styles::choose(color, &io::stdout());
+        Box::new(Table::new(output, Options { styles, size: Size::of_stdout(), messages }))
     };
-    Ok(Box::new(WithSummary { events, styles: stderr_styles(watch) }))
+    Ok(Box::new(WithSummary { events, styles: Styles::choose(color, &io::stderr()) }))
 }
 
 /// Warns, on standard error, of what the operator's choices lead to.
 pub fn warn_of_choices(watch: &Watch) {
     if watch.payload == Payload::Full {
-        warn("--payload full: secrets in the traffic are shown as they are", stderr_styles(watch));
+        warn("--payload full: secrets in the traffic are shown as they are", Styles::choose(watch.color, &io::stderr()));
     }
 }
 
@@ -66,11 +67,6 @@ pub fn completions(shell: clap_complete::Shell) -> io::Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Args::command(), "mcp-sensor", &mut script);
     io::stdout().write_all(&script)
-}
-
-/// The colours of what goes to standard error.
-fn stderr_styles(watch: &Watch) -> Styles {
-    Styles::choose(watch.color, &io::stderr())
 }
 
 fn to_stderr(text: &str) {

@@ -1,6 +1,11 @@
 //! What each command does: the command line's words become the agent's settings.
 
-use super::{Args, Check, Command, Exit, Failure, Filter, Payload, Watch, check::Report, completions, exporter, warn_of_choices};
+use super::{
+    Args, Check, Command, Exit, Failure, Filter, Payload, Watch,
+    args::{ExcludeArgs, LimitArgs},
+    check::Report,
+    completions, show, tape, warn_of_choices,
+};
 use crate::{
     agent::{self, AgentError},
     bpf::{Options, preflight},
@@ -9,6 +14,7 @@ use crate::{
         style::{ColorChoice, Styles},
     },
     identity::{self, Exclusions},
+    recording::Order,
 };
 use mcp_sensor_proto::v1::event::Body;
 use sensor_core::{engine::Config, redact::Level};
@@ -19,6 +25,10 @@ use std::io::{self, Write as _};
 pub fn run(args: Args) -> Exit {
     let (result, color) = match args.command {
         Command::Watch(options) => (watch(&options), options.color),
+        Command::Record(options) => (tape::record(&options), options.color),
+        Command::Replay(options) => (tape::replay(&options), options.color),
+        Command::Verify(options) => (tape::verify(&options), options.color),
+        Command::Keygen(options) => (tape::keygen(&options), ColorChoice::Auto),
         Command::Run(given) => (super::service::run(&given), ColorChoice::Auto),
         Command::Config(options) => (super::service::config(&options), ColorChoice::Auto),
         Command::Check(options) => (check(&options), options.color),
@@ -34,24 +44,45 @@ fn watch(options: &Watch) -> Result<Exit, Failure> {
         Payload::Redacted => Level::Redacted,
         Payload::None => Level::None,
     };
-    let settings = agent::Settings {
-        kernel: kernel_options(options.limits.ring_mib, options.limits.max_call_mib),
-        engine: Config {
-            level,
-            memory: mebibytes(options.limits.memory_mib),
-            message_bytes: mebibytes(options.limits.max_call_mib),
-            ..Config::default()
-        },
-        exclusions: exclusions(options)?,
-        identities: agent::identities(level),
-        node: agent::host_name(),
+    capture(Capture {
+        level,
+        exclude: &options.exclude,
+        limits: &options.limits,
         recording: None,
         exporter: Box::new(Filtered {
             filter: Filter::new(&options.filters),
             messages: options.messages,
-            inner: exporter(options).map_err(Failure::of_output)?,
+            inner: show(options.json, options.messages, options.color).map_err(Failure::of_output)?,
             shown: Summary::default(),
         }),
+    })
+}
+
+/// What is captured on this host, and where it goes.
+pub(super) struct Capture<'a> {
+    pub level: Level,
+    pub exclude: &'a ExcludeArgs,
+    pub limits: &'a LimitArgs,
+    pub recording: Option<Order>,
+    pub exporter: Box<dyn Exporter>,
+}
+
+/// Captures until Ctrl-C.
+pub(super) fn capture(capture: Capture<'_>) -> Result<Exit, Failure> {
+    let Capture { level, exclude, limits, recording, exporter } = capture;
+    let settings = agent::Settings {
+        kernel: kernel_options(limits.ring_mib, limits.max_call_mib),
+        engine: Config {
+            level,
+            memory: mebibytes(limits.memory_mib),
+            message_bytes: mebibytes(limits.max_call_mib),
+            ..Config::default()
+        },
+        exclusions: exclusions(exclude)?,
+        identities: agent::identities(level),
+        node: agent::host_name(),
+        recording,
+        exporter,
     };
     match agent::run(settings) {
         Ok(()) => Ok(Exit::Ok),
@@ -89,12 +120,11 @@ fn kernel_options(ring_mib: u32, call_mib: u32) -> Options {
     Options { ring_bytes: ring_mib << 20, call_limit: u64::from(call_mib) << 20 }
 }
 
-fn mebibytes(number: u32) -> usize {
+pub(super) fn mebibytes(number: u32) -> usize {
     usize::try_from(u64::from(number) << 20).unwrap_or(usize::MAX)
 }
 
-fn exclusions(options: &Watch) -> Result<Exclusions, Failure> {
-    let exclude = &options.exclude;
+fn exclusions(exclude: &ExcludeArgs) -> Result<Exclusions, Failure> {
     let users = exclude.exclude_user.iter().map(|user| {
         identity::user_id(user).ok_or_else(|| {
             Failure::new(Exit::Usage, format!("--exclude-user {user}: no user of this name"))
@@ -110,12 +140,12 @@ fn exclusions(options: &Watch) -> Result<Exclusions, Failure> {
 }
 
 /// Passes on what the filters let through. Single messages only where they were asked for.
-struct Filtered {
-    filter: Filter,
-    messages: bool,
-    inner: Box<dyn Exporter>,
+pub(super) struct Filtered {
+    pub filter: Filter,
+    pub messages: bool,
+    pub inner: Box<dyn Exporter>,
     /// What passed.
-    shown: Summary,
+    pub shown: Summary,
 }
 
 impl Exporter for Filtered {
