@@ -8,7 +8,6 @@ use crate::proto;
 use crate::put::{Put as _, block, custom_block, custom_option, end_of_options, option, pad};
 use crate::words::{Reasons, Stream, Text, Told};
 use mcp_sensor_proto::v1;
-use prost::Message as _;
 use sensor_core::input::{Chunk, End, StreamKey, Time, Touch};
 use std::io::Write as _;
 

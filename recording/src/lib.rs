@@ -6,6 +6,8 @@
 //!
 //! - [`Writer`] takes items and writes a file.
 //! - [`Reader`] gives them back, streaming, in constant memory, from a file that may be cut or hostile.
+//! - [`verify`](verify()) says whether a file is what its writer wrote, all of it, and what the sensor declared as lost.
+//! - [`Rolling`] writes one file after the other into a folder.
 #![forbid(unsafe_code)]
 
 mod address;
@@ -22,9 +24,11 @@ mod manifest;
 mod proto;
 mod put;
 pub mod reader;
+pub mod rolling;
 mod sink;
 mod source;
 mod take;
+pub mod verify;
 mod words;
 pub mod writer;
 
@@ -33,4 +37,6 @@ pub use error::{Fault, ReadError};
 pub use item::{Framed, Header, Item, Kind, Level, Passed};
 pub use manifest::{Lost, Manifest, Signed, Summary};
 pub use reader::{Ending, Reader};
+pub use rolling::Rolling;
+pub use verify::{Verdict, Verification, verify};
 pub use writer::Writer;

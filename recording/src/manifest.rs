@@ -92,21 +92,16 @@ impl Manifest {
         let mut manifest = Self { summary, segments: chain.links, bytes: chain.offset, link: chain.name, signature: None };
         manifest.signature = signer.map(|signer| {
             let key = signer.public_key("");
-            Signed { signature: signer.sign(&manifest.message(&key)), key }
+            let mut body = Vec::new();
+            manifest.write(&mut body);
+            Signed { signature: signer.sign(&message(&body, &key)), key }
         });
         manifest
     }
 
-    /// True where the signature is by the key that it names. False without one.
-    pub(crate) fn is_signed_rightly(&self) -> bool {
-        self.signature.as_ref().is_some_and(|signed| signed.key.has_signed(&self.message(&signed.key), &signed.signature))
-    }
-
-    fn message(&self, key: &PublicKey) -> Vec<u8> {
-        let mut message = DOMAIN.to_vec();
-        self.write(&mut message);
-        message.bytes(&key.bytes);
-        message
+    /// True where the signature is by the key that it names; `signed` is what it signs of the manifest's bytes. False without one.
+    pub(crate) fn is_signed_rightly(&self, signed: &[u8]) -> bool {
+        self.signature.as_ref().is_some_and(|Signed { key, signature }| key.has_signed(&message(signed, key), signature))
     }
 
     fn write(&self, out: &mut Vec<u8>) {
@@ -148,10 +143,10 @@ impl Manifest {
         });
     }
 
-    /// Reads a manifest block's custom data.
-    pub(crate) fn read(body: &[u8]) -> Option<Self> {
+    /// Reads a manifest block's custom data; also gives how many bytes of it are signed.
+    pub(crate) fn read(body: &[u8]) -> Option<(Self, usize)> {
         let mut take = Take(body);
-        let (segments, bytes, link, unknown) = (take.u64()?, take.u64()?, take.array()?, take.u64()?);
+        let (segments, bytes, link, mut unknown) = (take.u64()?, take.u64()?, take.array()?, take.u64()?);
         let mut times = [None, None];
         for time in &mut times {
             let (known, value) = (take.boolean()?, take.u64()?);
@@ -161,21 +156,30 @@ impl Manifest {
         let (gap_bytes, blind_spots) = (take.u64()?, take.u64()?);
         let mut counts = BTreeMap::new();
         for _ in 0..take.u8()? {
-            counts.insert(Kind::from_number(take.u8()?)?, take.u64()?);
+            match (Kind::from_number(take.u8()?), take.u64()?) {
+                (Some(kind), count) => _ = counts.insert(kind, count),
+                (None, count) => unknown = unknown.checked_add(count)?,
+            }
         }
         let mut losses = Vec::new();
         for _ in 0..take.u16()? {
             let number = |take: &mut Take<'_>| take.array().map(i32::from_le_bytes);
             losses.push(Lost { place: number(&mut take)?, reason: number(&mut take)?, count: take.u64()?, bytes: take.u64()? });
         }
+        let signed = body.len() - take.0.len();
         let signature = if take.boolean()? {
             Some(Signed { key: PublicKey { bytes: take.array()?, name: String::new() }, signature: take.array()? })
         } else {
             None
         };
         let summary = Summary { counts, unknown, first, last, losses, gap_bytes, blind_spots };
-        Some(Self { summary, segments, bytes, link, signature })
+        Some((Self { summary, segments, bytes, link, signature }, signed))
     }
+}
+
+/// What is signed of a manifest.
+fn message(body: &[u8], key: &PublicKey) -> Vec<u8> {
+    [DOMAIN, body, &key.bytes].concat()
 }
 
 /// Sums up the items of a recording.

@@ -61,8 +61,8 @@ pub(crate) enum Content {
     Link(decode::Found),
     /// Nothing of interest.
     Nothing,
-    /// An item that this version does not know.
-    Unknown,
+    /// What this version does not know; with its number where it is an item.
+    Unknown(Option<u64>),
 }
 
 /// Tells what a block is.
@@ -71,21 +71,22 @@ pub(crate) fn content(r#type: u32, raw: &[u8], order: crate::take::ByteOrder) ->
     let Some(found) = found else {
         // What others may have added. A packet without our data is none of ours.
         let added = !matches!(r#type, block::SECTION | block::INTERFACE);
-        return Ok(if added { Content::Unknown } else { Content::Nothing });
+        return Ok(if added { Content::Unknown(None) } else { Content::Nothing });
     };
     let envelope = &found.envelope;
+    let number = (envelope.kind < FIRST_NO_ITEM).then_some(envelope.number);
     if !envelope.is_ours() {
-        return Ok(Content::Unknown);
+        return Ok(Content::Unknown(number));
     }
     Ok(match envelope.kind {
         kind::MANIFEST => Content::Manifest(found),
         kind::CHAIN => Content::Link(found),
         kind::HEADER | kind::PADDING | kind::NOTE => Content::Nothing,
-        number if number < FIRST_NO_ITEM => match Kind::from_number(number) {
+        kind if kind < FIRST_NO_ITEM => match Kind::from_number(kind) {
             Some(kind) => Content::Item(kind, found),
-            None => Content::Unknown,
+            None => Content::Unknown(number),
         },
-        _ => Content::Unknown,
+        _ => Content::Unknown(None),
     })
 }
 
@@ -175,13 +176,13 @@ impl<'r> Reader<'r> {
                 }
                 Ok(Content::Item(kind, found)) => break (kind, found, span),
                 Ok(Content::Manifest(found)) => {
-                    let manifest = raw.get(found.envelope.body).and_then(Manifest::read);
+                    let manifest = raw.get(found.envelope.body).and_then(Manifest::read).map(|(manifest, _)| manifest);
                     self.manifest = Some(match manifest {
                         Some(manifest) => manifest,
                         None => return error(Fault::Malformed("its manifest")),
                     });
                 }
-                Ok(Content::Unknown) => self.skipped += 1,
+                Ok(Content::Unknown(_)) => self.skipped += 1,
                 Ok(Content::Link(_) | Content::Nothing) => {}
             }
         };
