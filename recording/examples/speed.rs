@@ -32,7 +32,10 @@ impl Write for &mut Memory {
 
 fn main() {
     let mut memory = Memory { bytes: vec![1; 2 * PAYLOAD as usize], length: 0 };
-    println!("{:>8} {:>6} {:>14} {:>14} {:>14} {:>14} {:>12}", "payload", "zstd", "written MB/s", "items/s", "read items/s", "verified MB/s", "file/payload");
+    println!(
+        "{:>8} {:>6} {:>14} {:>14} {:>14} {:>14} {:>12}",
+        "payload", "zstd", "written MB/s", "items/s", "read items/s", "verified MB/s", "file/payload"
+    );
     for size in [300, 16 << 10] {
         for level in [None, Some(1), Some(3)] {
             measure(&mut memory, size, level);
@@ -58,7 +61,10 @@ fn header() -> Header {
 /// Calls that differ, as a client makes them.
 fn lines(size: usize) -> Vec<Vec<u8>> {
     let line = |id: usize| {
-        let start = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"read_file","arguments":{{"path":"/srv/{:x}","text":""#, id * 7919);
+        let start = format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"read_file","arguments":{{"path":"/srv/{:x}","text":""#,
+            id * 7919
+        );
         let mut line = start.into_bytes();
         let mut seed = id as u32;
         while line.len() + 6 < size {

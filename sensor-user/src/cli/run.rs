@@ -72,12 +72,7 @@ pub(super) fn capture(capture: Capture<'_>) -> Result<Exit, Failure> {
     let Capture { level, exclude, limits, recording, exporter } = capture;
     let settings = agent::Settings {
         kernel: kernel_options(limits.ring_mib, limits.max_call_mib),
-        engine: Config {
-            level,
-            memory: mebibytes(limits.memory_mib),
-            message_bytes: mebibytes(limits.max_call_mib),
-            ..Config::default()
-        },
+        engine: Config { level, memory: mebibytes(limits.memory_mib), message_bytes: mebibytes(limits.max_call_mib), ..Config::default() },
         exclusions: exclusions(exclude)?,
         identities: agent::identities(level),
         node: agent::host_name(),

@@ -239,16 +239,16 @@ impl FromStr for Moment {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        const UNITS: [(&str, u64); 5] = [("ms", 1_000_000), ("s", 1_000_000_000), ("m", 60_000_000_000), ("h", 3_600_000_000_000), ("d", 86_400_000_000_000)];
+        const UNITS: [(&str, u64); 5] =
+            [("ms", 1_000_000), ("s", 1_000_000_000), ("m", 60_000_000_000), ("h", 3_600_000_000_000), ("d", 86_400_000_000_000)];
         for (unit, nanoseconds) in UNITS {
             if let Some(number) = text.strip_suffix(unit).and_then(|number| number.parse::<u64>().ok()) {
                 return Ok(Self::After(Duration::from_nanos(number.saturating_mul(nanoseconds))));
             }
         }
         let time = text.parse::<Timestamp>().ok().filter(|_| text.contains('-'));
-        let since = time.and_then(|time| {
-            u64::try_from(time.seconds).ok()?.checked_mul(1_000_000_000)?.checked_add(u64::try_from(time.nanos).ok()?)
-        });
+        let since = time
+            .and_then(|time| u64::try_from(time.seconds).ok()?.checked_mul(1_000_000_000)?.checked_add(u64::try_from(time.nanos).ok()?));
         since.map(Self::At).ok_or_else(|| "write a time (2026-01-31T12:00:00Z), or how long after the beginning (90s, 5m, 2h)".to_owned())
     }
 }

@@ -10,7 +10,8 @@ pub fn keygen(options: &Keygen) -> Result<Exit, Failure> {
     if public_path == options.file {
         return Err(Failure::new(Exit::Usage, "the private key cannot end with .pub").mend("write for example recording.pem"));
     }
-    let generated = keys::generate(&crate::agent::host_name()).map_err(|error| Failure::new(Exit::Failed, "cannot make a key").because(error))?;
+    let generated =
+        keys::generate(&crate::agent::host_name()).map_err(|error| Failure::new(Exit::Failed, "cannot make a key").because(error))?;
     create(&options.file, 0o600, &generated.private)?;
     create(&public_path, 0o644, &format!("{}\n", generated.public.trim_end()))?;
     let text = format!("{}\n{}\n", options.file.display(), public_path.display());

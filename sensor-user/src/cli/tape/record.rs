@@ -2,7 +2,11 @@
 
 use super::{Record, RecordLevel};
 use crate::{
-    cli::{Exit, Failure, Filter, run::{Capture, capture}, warn},
+    cli::{
+        Exit, Failure, Filter,
+        run::{Capture, capture},
+        warn,
+    },
     export::{Exporter, Outgoing, Summary, style::Styles},
     recording::{Choice, Destination, Order},
 };
@@ -22,7 +26,11 @@ pub fn record(options: &Record) -> Result<Exit, Failure> {
     let signer = recording.signing_key.as_deref().map(signer).transpose()?;
     let output = &recording.output;
     let destination = Destination::file(output).map_err(|error| {
-        let mend = if error.kind() == io::ErrorKind::AlreadyExists { "give a new file: none is replaced" } else { "give a file in a folder that can be written" };
+        let mend = if error.kind() == io::ErrorKind::AlreadyExists {
+            "give a new file: none is replaced"
+        } else {
+            "give a file in a folder that can be written"
+        };
         Failure::new(Exit::Failed, format!("cannot make the recording {}", output.display())).because(error).mend(mend)
     })?;
     let filter = Filter::new(&options.filters);

@@ -16,7 +16,8 @@ use std::{
 
 pub fn replay(options: &Replay) -> Result<Exit, Failure> {
     if options.filters.session.is_empty() && (options.html.is_some() || options.markdown) {
-        return Err(Failure::new(Exit::Usage, "--html and --markdown show one session").mend("add --session ID; `mcp-sensor replay FILE --json` names them"));
+        return Err(Failure::new(Exit::Usage, "--html and --markdown show one session")
+            .mend("add --session ID; `mcp-sensor replay FILE --json` names them"));
     }
     let reading = reader::Options { identities: identities(options.identity.as_deref())?, ..reader::Options::default() };
     let reader = replay::open(&options.file, &reading).map_err(|error| unreadable(&error))?;
@@ -95,7 +96,9 @@ fn unreadable(error: &ReplayError) -> Failure {
 
 /// A recording that could be read to a point.
 fn damaged(error: &ReadError) -> Failure {
-    Failure::new(Exit::Failed, "the recording cannot be read to its end").because(error.to_string()).mend("`mcp-sensor verify` tells what is wrong with it")
+    Failure::new(Exit::Failed, "the recording cannot be read to its end")
+        .because(error.to_string())
+        .mend("`mcp-sensor verify` tells what is wrong with it")
 }
 
 /// What can be done about it.

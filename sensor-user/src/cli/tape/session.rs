@@ -51,10 +51,13 @@ impl OneSession {
         let asked = self.asked.join(", ");
         if found.matching.len() > 1 {
             let names: Vec<&str> = found.matching.iter().take(NAMED).map(String::as_str).collect();
-            return Err(Failure::new(Exit::Usage, format!("several sessions begin with {asked}: {}", names.join(", "))).mend("give more of the id"));
+            return Err(
+                Failure::new(Exit::Usage, format!("several sessions begin with {asked}: {}", names.join(", "))).mend("give more of the id")
+            );
         }
         if found.session.is_none() {
-            return Err(Failure::new(Exit::Usage, format!("no session begins with {asked}")).mend("`mcp-sensor replay FILE --json` names the sessions"));
+            return Err(Failure::new(Exit::Usage, format!("no session begins with {asked}"))
+                .mend("`mcp-sensor replay FILE --json` names the sessions"));
         }
         let finished = found.timeline.finish();
         if let Some(path) = &options.html {

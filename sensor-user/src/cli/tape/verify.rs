@@ -45,8 +45,9 @@ pub fn verify(options: &Verify) -> Result<Exit, Failure> {
 }
 
 fn public_keys(path: &Path) -> Result<Vec<PublicKey>, Failure> {
-    let refused =
-        |why: String| Failure::new(Exit::Usage, format!("--key {}", path.display())).because(why).mend("give the .pub file that `mcp-sensor keygen` made");
+    let refused = |why: String| {
+        Failure::new(Exit::Usage, format!("--key {}", path.display())).because(why).mend("give the .pub file that `mcp-sensor keygen` made")
+    };
     let text = fs::read_to_string(path).map_err(|error| refused(error.to_string()))?;
     let keys = PublicKey::parse_all(&text).map_err(|error| refused(error.to_string()))?;
     if keys.is_empty() { Err(refused("it holds no key".to_owned())) } else { Ok(keys) }
@@ -67,9 +68,17 @@ fn verdict(verification: &Verification) -> (&'static str, String) {
         Verdict::Complete(signature) => ("COMPLETE", format!("complete and unaltered, {}", signed(signature))),
         Verdict::Damaged(damage) => {
             let time = damage.time.map_or_else(String::new, |time| format!(", at {}", moment(verification, time)));
-            ("DAMAGED", format!("not as it was written: {} in block {} (bytes {} to {}{time})", damage.what, damage.segment, damage.at, damage.until))
+            (
+                "DAMAGED",
+                format!(
+                    "not as it was written: {} in block {} (bytes {} to {}{time})",
+                    damage.what, damage.segment, damage.at, damage.until
+                ),
+            )
         }
-        Verdict::NotClosed { at } => ("NOT_CLOSED", format!("not ended: its sensor was killed or still writes, or its end was cut off at byte {at}")),
+        Verdict::NotClosed { at } => {
+            ("NOT_CLOSED", format!("not ended: its sensor was killed or still writes, or its end was cut off at byte {at}"))
+        }
         Verdict::Cut { at } => ("CUT", format!("cut: it is whole up to byte {at}")),
     }
 }
@@ -101,7 +110,12 @@ fn in_words(verification: &Verification, is_good: bool, styles: Styles) -> Strin
     let what = if header.filter.is_empty() { "everything" } else { &header.filter };
     let mut lines = vec![format!("node {}, level {}, {}, mcp-sensor {}", header.node, header.level.name(), what, header.sensor_version)];
     if let (Some(first), Some(last)) = (summary.first, summary.last) {
-        lines.push(format!("{} from {} to {}", units::count(summary.items(), "item"), moment(verification, first), moment(verification, last)));
+        lines.push(format!(
+            "{} from {} to {}",
+            units::count(summary.items(), "item"),
+            moment(verification, first),
+            moment(verification, last)
+        ));
     }
     let losses = losses(verification);
     if losses.is_empty() && summary.gap_bytes == 0 && summary.blind_spots == 0 {
