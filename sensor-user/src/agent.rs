@@ -122,7 +122,7 @@ pub fn capture(settings: Settings, stop: &AtomicBool, changes: Option<Receiver<C
     engine.node = node_number(&node);
     let status = Status::new(started, engine.boot_time, Some(KernelSide { programs, counters }), shortcomings(&absent, unnamed.as_ref()));
     let verdicts = Some(verdict_taker(verdicts));
-    let recorder = recording.map(|order| order.begin(&engine, &node, wall)).transpose().map_err(AgentError::Recording)?;
+    let recorder = recording.map(|order| order.begin(&engine, &node, None, wall)).transpose().map_err(AgentError::Recording)?;
     let known = Known::live(identities, engine.boot_time);
     let status = Some(status);
     let mut pipeline = Pipeline::new(Parts { source, config: engine, known, exclusions, exporter, recorder, verdicts, node, status });

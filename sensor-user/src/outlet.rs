@@ -203,6 +203,9 @@ impl Outlet {
 
     /// Gives out an event that the sensor told of itself when it was recorded.
     pub fn retell(&mut self, event: v1::Event) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.told(&event);
+        }
         self.give(v1::Event { sequence: 0, ..event }.into());
     }
 
@@ -218,6 +221,11 @@ impl Outlet {
                 now.saturating_sub(held.since) >= HOLD || !held.peers.iter().flatten().any(|peer| known.is_pending(*peer))
             });
         }
+    }
+
+    /// Gives out the events whose peers are known by now.
+    pub fn release_known(&mut self) {
+        self.release(self.now);
     }
 
     /// Gives out every event that waits.

@@ -72,7 +72,7 @@ pub struct Pipeline<S> {
     last_tick: Time,
     excluded: Excluded,
     changes: Option<Receiver<Change>>,
-    /// The time of the first record of a replay.
+    /// The time of the first records.
     began: Time,
 }
 
@@ -136,7 +136,6 @@ impl<S: Source> Pipeline<S> {
             status.audit(self.outlet.recorder().map(Recorder::audit_start), self.source.now());
             self.outlet.tell(status.ready(), self.source.now())?;
         }
-        self.began = self.source.now();
         let mut stopping = false;
         loop {
             if !stopping && stop.load(Ordering::Acquire) {
@@ -145,6 +144,9 @@ impl<S: Source> Pipeline<S> {
             }
             let progress = self.read();
             let now = self.source.now();
+            if self.began == 0 {
+                self.began = now;
+            }
             if now.saturating_sub(self.last_tick) >= TICK || progress == Progress::End {
                 self.last_tick = now;
                 self.change();
@@ -270,6 +272,7 @@ fn replay(item: Item<'_>, engine: &mut Engine, outlet: &mut Outlet) {
             if let Known::Recorded(recorded) = outlet.known() {
                 recorded.learn(id, peer);
             }
+            outlet.release_known();
         }
         Item::Chunk(chunk) => engine.chunk(&chunk, outlet),
         Item::Touch(touch) => {
@@ -280,7 +283,12 @@ fn replay(item: Item<'_>, engine: &mut Engine, outlet: &mut Outlet) {
         Item::Noise { time, stream, epoch, bytes } => engine.between(stream, epoch, time, Between::Noise(bytes), outlet),
         Item::Gap { time, stream, epoch, bytes, reasons } => engine.between(stream, epoch, time, Between::Gap(bytes, reasons), outlet),
         Item::Fork { time, parent, child } => engine.fork(parent, child, time),
-        Item::Exec { time, process } => engine.exec(process, time),
+        Item::Exec { time, process } => {
+            if let Known::Recorded(recorded) = outlet.known() {
+                recorded.forget(process);
+            }
+            engine.exec(process, time);
+        }
         Item::Exit { time, process } => engine.exit(process, time, outlet),
         Item::Tick { time } => engine.tick(time, outlet),
         Item::Event(event) => outlet.retell(event),

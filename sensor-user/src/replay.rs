@@ -9,6 +9,7 @@ use crate::{
     export::Exporter,
     identity::{Exclusions, Known},
     pipeline::{Parts, Pipeline},
+    recording::Order,
 };
 use recording::{Ending, Header, Level, ReadError, Reader, reader};
 use sensor_core::{engine::Config, input::Time, redact};
@@ -57,6 +58,8 @@ pub struct Settings {
     pub until: Option<u64>,
     /// Where events go.
     pub exporter: Box<dyn Exporter>,
+    /// Records it again: with less in it, or less of it.
+    pub recording: Option<Order>,
 }
 
 /// Opens a recording.
@@ -73,17 +76,20 @@ pub fn open(path: &Path, options: &reader::Options) -> Result<Reader<'static>, R
 /// # Errors
 /// Where the output fails.
 pub fn run(reader: Reader<'static>, settings: Settings, stop: &AtomicBool) -> Result<(Option<ReadError>, Ending), ReplayError> {
-    let Settings { level, memory, pace, until, exporter } = settings;
+    let Settings { level, memory, pace, until, exporter, recording } = settings;
     let header = reader.header().clone();
+    let config = engine_config(&header, level, memory);
+    let begin = |order: Order| order.begin(&config, &header.node, Some(header.level), header.started);
+    let recorder = recording.map(begin).transpose().map_err(ReplayError::Output)?;
     let until = until.map(|until| until.saturating_sub(header.boot_time));
     let mut source = Stoppable { source: Recorded::new(reader, pace, until), stopped: false };
     let parts = Parts {
         source: &mut source,
-        config: engine_config(&header, level, memory),
+        config,
         known: Known::recorded(header.boot_time),
         exclusions: Exclusions::default(),
         exporter,
-        recorder: None,
+        recorder,
         verdicts: None,
         node: header.node,
         status: None,

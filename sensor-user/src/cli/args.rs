@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Parser, Subcommand, ValueEnum, value_parser};
 use clap_complete::Shell;
 
+use sensor_core::redact::Level;
+
 use super::filter::{Glob, Name, Pattern};
 use super::tape;
 use crate::config::Given;
@@ -283,6 +285,16 @@ pub enum Payload {
     Redacted,
     /// No contents: who, what, when, how big
     None,
+}
+
+impl From<Payload> for Level {
+    fn from(payload: Payload) -> Self {
+        match payload {
+            Payload::Full => Self::Full,
+            Payload::Redacted => Self::Redacted,
+            Payload::None => Self::None,
+        }
+    }
 }
 
 /// The kernel takes ring buffers of powers of two only.

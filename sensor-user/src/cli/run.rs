@@ -1,7 +1,7 @@
 //! What each command does: the command line's words become the agent's settings.
 
 use super::{
-    Args, Check, Command, Exit, Failure, Filter, Payload, Watch,
+    Args, Check, Command, Exit, Failure, Filter, Watch,
     args::{ExcludeArgs, LimitArgs},
     check::Report,
     completions, show, tape, warn_of_choices,
@@ -39,13 +39,8 @@ pub fn run(args: Args) -> Exit {
 
 fn watch(options: &Watch) -> Result<Exit, Failure> {
     warn_of_choices(options);
-    let level = match options.payload {
-        Payload::Full => Level::Full,
-        Payload::Redacted => Level::Redacted,
-        Payload::None => Level::None,
-    };
     capture(Capture {
-        level,
+        level: options.payload.into(),
         exclude: &options.exclude,
         limits: &options.limits,
         recording: None,
@@ -166,6 +161,7 @@ impl Exporter for Filtered {
 
     fn finish(&mut self, summary: &Summary) -> io::Result<()> {
         self.shown.duration = summary.duration;
+        self.shown.recording.clone_from(&summary.recording);
         self.inner.finish(&self.shown)
     }
 }

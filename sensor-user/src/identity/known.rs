@@ -94,7 +94,7 @@ impl Live {
 impl Recorded {
     /// Takes what the recording tells of a process.
     pub fn learn(&mut self, process: ProcessId, peer: v1::Peer) {
-        if self.peers.insert(process, Arc::new(peer)).is_none() {
+        if self.peers.insert(process, Arc::new(peer)).is_none() && !self.ages.contains(&process) {
             self.ages.push_back(process);
             if self.ages.len() > PROCESSES
                 && let Some(oldest) = self.ages.pop_front()
@@ -102,6 +102,11 @@ impl Recorded {
                 self.peers.remove(&oldest);
             }
         }
+    }
+
+    /// The process runs another program now: the recording tells more.
+    pub fn forget(&mut self, process: ProcessId) {
+        self.peers.remove(&process);
     }
 
     fn peer(&mut self, process: ProcessId) -> Arc<v1::Peer> {

@@ -53,11 +53,12 @@ impl Destination {
 }
 
 impl Order {
-    /// Begins the recording. `now` is in nanoseconds since 1970.
+    /// Begins the recording. `source` is the level of the recording that is recorded again, `None` for live traffic; `now` is in
+    /// nanoseconds since 1970.
     ///
     /// # Errors
     /// Where the file cannot be written, or there is no thread to be had.
-    pub fn begin(self, engine: &engine::Config, node: &str, now: u64) -> io::Result<Recorder> {
+    pub fn begin(self, engine: &engine::Config, node: &str, source: Option<Level>, now: u64) -> io::Result<Recorder> {
         let Self { level, choice, memory, filter, reason, options, destination } = self;
         let header = Header {
             node: node.to_owned(),
@@ -78,7 +79,7 @@ impl Order {
             }
         };
         let spool = Spool::start(keep, QUEUE)?;
-        Ok(Recorder::new(Plan { level, choice, memory, subject, filter }, spool))
+        Ok(Recorder::new(Plan { level, choice, memory, source, subject, filter }, spool))
     }
 }
 

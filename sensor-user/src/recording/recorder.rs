@@ -1,7 +1,8 @@
 //! Decides which items go into the recording, and in which order.
 //!
 //! The pipeline tells the recorder of every record before the engine gets it; the engine's answers (a stream belongs to a session, a
-//! message was framed, an event came of it) come while it works. What cannot be decided yet is held.
+//! message was framed, an event came of it) come while it works. What cannot be decided yet is held: a session of which no event has
+//! come may turn out to be none.
 //!
 //! Invariants: items of a stream are written in the order in which they came; who a process is stands before the first item with it,
 //! and again when more is known; the engine's sweeps stand where they happened, so that a replay does then what was done live.
@@ -34,6 +35,8 @@ pub struct Plan {
     pub choice: Choice,
     /// Bytes held in memory of what may have to be recorded yet.
     pub memory: usize,
+    /// The level of the recording that is recorded again; `None` where it is live traffic.
+    pub source: Option<Level>,
     /// Where it goes: a file or a folder, for people.
     pub subject: String,
     /// What is recorded, in words.
@@ -100,7 +103,7 @@ impl Recorder {
     /// Takes a record, before the engine gets it.
     pub fn record(&mut self, record: &Record<'_>, known: &mut Known) {
         match record {
-            Record::Chunk(chunk) => {
+            Record::Chunk(chunk) | Record::Recorded(Item::Chunk(chunk)) => {
                 self.now = self.now.max(chunk.time);
                 let item = match self.plan.level {
                     Level::Full => Item::Chunk(*chunk),
@@ -108,14 +111,25 @@ impl Recorder {
                 };
                 self.of_stream(chunk.stream, chunk.epoch, &item, known);
             }
-            Record::Touch(touch) => self.touch(touch, known),
-            Record::Exec(exec) => self.of_process(&Item::Exec { time: exec.header.time, process: process_of(&exec.header) }, known),
+            Record::Touch(touch) | Record::Recorded(Item::Touch(touch)) => self.touch(touch, known),
+            Record::Exec(exec) => self.of_process(&Item::Exec { time: exec.header.time, process: process_of(&exec.header) }),
             Record::Fork(fork) => {
                 let (parent, child) = kin(fork);
-                self.of_process(&Item::Fork { time: fork.header.time, parent, child }, known);
+                self.of_process(&Item::Fork { time: fork.header.time, parent, child });
             }
-            Record::Exit(exit) => self.of_process(&Item::Exit { time: exit.header.time, process: process_of(&exit.header) }, known),
-            Record::Recorded(_) => {}
+            Record::Exit(exit) => self.of_process(&Item::Exit { time: exit.header.time, process: process_of(&exit.header) }),
+            Record::Recorded(item @ (Item::Fork { .. } | Item::Exec { .. } | Item::Exit { .. })) => self.of_process(item),
+            Record::Recorded(item) => self.of_recording(item, known),
+        }
+    }
+
+    /// An item that only a recording has: it is recorded again.
+    fn of_recording(&mut self, item: &Item<'_>, known: &mut Known) {
+        match *item {
+            Item::Passed(passed) => self.of_stream(passed.stream, passed.epoch, item, known),
+            Item::Message(framed) => self.of_stream(framed.stream, framed.epoch, item, known),
+            Item::Noise { stream, epoch, .. } | Item::Gap { stream, epoch, .. } => self.of_stream(stream, epoch, item, known),
+            _ => {}
         }
     }
 
@@ -127,7 +141,7 @@ impl Recorder {
 
     /// A message was framed.
     pub fn framed(&mut self, framed: &Framed<'_>, known: &mut Known) {
-        if self.plan.level != Level::Redacted {
+        if self.plan.level != Level::Redacted || self.plan.source == Some(Level::Redacted) {
             return;
         }
         let mut text = std::mem::take(&mut self.scratch);
@@ -144,7 +158,7 @@ impl Recorder {
 
     /// Something else was found in a stream.
     pub fn between(&mut self, stream: StreamKey, epoch: Time, time: Time, what: Between, known: &mut Known) {
-        if self.plan.level != Level::Redacted {
+        if self.plan.level != Level::Redacted || self.plan.source == Some(Level::Redacted) {
             return;
         }
         let item = match what {
@@ -164,7 +178,7 @@ impl Recorder {
         if !record.streams.contains(&stream) {
             record.streams.push(stream);
         }
-        if record.chosen || matches!(self.plan.choice, Choice::All) {
+        if record.chosen {
             self.choose(session, known);
         }
     }
@@ -273,12 +287,9 @@ impl Recorder {
         }
     }
 
-    fn of_process(&mut self, item: &Item<'_>, known: &mut Known) {
+    fn of_process(&mut self, item: &Item<'_>) {
         if self.kin.learn(item) {
             self.catch_up();
-            if let Item::Exec { process, .. } = *item {
-                self.introduce(process, known);
-            }
             self.write(item);
         }
     }

@@ -28,6 +28,8 @@ Examples:
   mcp-sensor replay today.pcapng --json --messages      every event, one JSON object a line
   mcp-sensor replay today.pcapng --session 3f2a         one session as a timeline
   mcp-sensor replay today.pcapng --session 3f2a --html page.html
+  mcp-sensor replay today.pcapng --session 3f2a -o one.pcapng
+                                                        that session as a recording of its own
   mcp-sensor replay today.pcapng --speed 10x --from 5m --to 2026-01-31T12:00:00Z";
 
 const VERIFY_EXAMPLES: &str = "\
@@ -88,6 +90,18 @@ pub struct Record {
     /// How it is made.
     #[command(flatten)]
     pub recording: RecordArgs,
+
+    /// Print events as well, as `watch --json` does: one object a line
+    #[arg(long)]
+    pub json: bool,
+
+    /// With --json: every message, not only tool calls
+    #[arg(long, requires = "json")]
+    pub messages: bool,
+
+    /// With --json: how much of the contents to print
+    #[arg(long, value_enum, default_value_t = Payload::Redacted, value_name = "LEVEL")]
+    pub payload: Payload,
 
     /// When to colour what is said at the end
     #[arg(long, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
@@ -156,6 +170,14 @@ pub struct Replay {
     /// Let --html replace a file that exists
     #[arg(long, requires = "html")]
     pub force: bool,
+
+    /// Record what is shown again, to this new file: one session, or without secrets
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["from", "to"])]
+    pub output: Option<PathBuf>,
+
+    /// With --output: how much of the traffic it holds
+    #[arg(long, value_enum, default_value_t = RecordLevel::Redacted, value_name = "LEVEL", requires = "output")]
+    pub level: RecordLevel,
 
     /// How much may be held of unfinished messages and calls, in MiB
     #[arg(long, value_name = "MIB", default_value = "32", value_parser = value_parser!(u32).range(8..=1_048_576))]

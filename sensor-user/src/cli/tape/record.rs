@@ -4,8 +4,8 @@ use super::{Record, RecordLevel};
 use crate::{
     cli::{
         Exit, Failure, Filter,
-        run::{Capture, capture},
-        warn,
+        run::{Capture, Filtered, capture, mebibytes},
+        show, warn,
     },
     export::{Exporter, Outgoing, Summary, style::Styles},
     recording::{Choice, Destination, Order},
@@ -15,7 +15,7 @@ use sensor_core::redact::Level;
 use std::{fs, io, path::Path, sync::Arc};
 
 /// The level of zstd for a file that is compressed: most of what there is to gain, at a rate that no traffic reaches.
-const ZSTD_LEVEL: i32 = 3;
+pub const ZSTD_LEVEL: i32 = 3;
 
 pub fn record(options: &Record) -> Result<Exit, Failure> {
     let recording = &options.recording;
@@ -23,36 +23,45 @@ pub fn record(options: &Record) -> Result<Exit, Failure> {
     if recording.level == RecordLevel::Full && recording.recipient.is_empty() {
         warn("--level full: secrets in the traffic are in the file as they are; --recipient encrypts it", styles);
     }
-    let signer = recording.signing_key.as_deref().map(signer).transpose()?;
-    let output = &recording.output;
-    let destination = Destination::file(output).map_err(|error| {
-        let mend = if error.kind() == io::ErrorKind::AlreadyExists {
-            "give a new file: none is replaced"
-        } else {
-            "give a file in a folder that can be written"
-        };
-        Failure::new(Exit::Failed, format!("cannot make the recording {}", output.display())).because(error).mend(mend)
-    })?;
+    let how = writer::Options {
+        zstd_level: is_compressed(&recording.output).then_some(ZSTD_LEVEL),
+        recipients: recording.recipient.clone(),
+        signer: recording.signing_key.as_deref().map(signer).transpose()?,
+    };
     let filter = Filter::new(&options.filters);
-    let order = Order {
-        level: recording.level.into(),
+    let order = order(&recording.output, recording.level, filter, recording.held_mib, "mcp-sensor record", how)?;
+    let (level, exporter): (_, Box<dyn Exporter>) = if options.json {
+        let filter = Filter::new(&options.filters);
+        let inner = show(true, options.messages, options.color).map_err(Failure::of_output)?;
+        (options.payload.into(), Box::new(Filtered { filter, messages: options.messages, inner, shown: Summary::default() }))
+    } else {
+        (Level::None, Box::new(Silent { styles }))
+    };
+    capture(Capture { level, exclude: &options.exclude, limits: &options.limits, recording: Some(order), exporter })
+}
+
+/// What is asked for: the sessions that match, to a new file.
+pub fn order(
+    path: &Path,
+    level: RecordLevel,
+    filter: Filter,
+    held_mib: u32,
+    reason: &str,
+    options: writer::Options,
+) -> Result<Order, Failure> {
+    let destination = Destination::file(path).map_err(|error| {
+        let exists = error.kind() == io::ErrorKind::AlreadyExists;
+        let mend = if exists { "give a new file: none is replaced" } else { "give a file in a folder that can be written" };
+        Failure::new(Exit::Failed, format!("cannot make the recording {}", path.display())).because(error).mend(mend)
+    })?;
+    Ok(Order {
+        level: level.into(),
         filter: filter.in_words(),
         choice: if filter.is_empty() { Choice::All } else { Choice::Matching(Box::new(move |event| filter.matches(event))) },
-        memory: usize::try_from(u64::from(recording.held_mib) << 20).unwrap_or(usize::MAX),
-        reason: format!("mcp-sensor record, by user {}", rustix::process::getuid().as_raw()),
-        options: writer::Options {
-            zstd_level: is_compressed(output).then_some(ZSTD_LEVEL),
-            recipients: recording.recipient.clone(),
-            signer,
-        },
+        memory: mebibytes(held_mib),
+        reason: format!("{reason}, by user {}", rustix::process::getuid().as_raw()),
+        options,
         destination,
-    };
-    capture(Capture {
-        level: Level::None,
-        exclude: &options.exclude,
-        limits: &options.limits,
-        recording: Some(order),
-        exporter: Box::new(Silent { styles }),
     })
 }
 
@@ -66,7 +75,7 @@ pub fn signer(path: &Path) -> Result<Arc<Signer>, Failure> {
 }
 
 /// True where the file's name says that it is compressed.
-fn is_compressed(path: &Path) -> bool {
+pub fn is_compressed(path: &Path) -> bool {
     let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
     name.strip_suffix(".age").unwrap_or(&name).ends_with(".zst")
 }

@@ -1,14 +1,18 @@
 //! `mcp-sensor replay`.
 
-use super::{Replay, identities, session::OneSession};
+use super::{
+    Replay, identities,
+    record::{ZSTD_LEVEL, is_compressed, order},
+    session::OneSession,
+};
 use crate::{
     cli::{Exit, Failure, Filter, Payload, run::Filtered, run::mebibytes, show, warn},
     export::{Exporter, Outgoing, Summary, style::Styles},
+    recording::Order,
     replay::{self, ReplayError, Settings},
 };
 use mcp_sensor_proto::v1::event::Body;
-use recording::{Ending, Fault, Level, ReadError, reader};
-use sensor_core::redact;
+use recording::{Ending, Fault, Level, ReadError, reader, writer};
 use std::{
     io,
     sync::{Arc, atomic::AtomicBool},
@@ -40,11 +44,8 @@ pub fn replay(options: &Replay) -> Result<Exit, Failure> {
     };
     let stop = stop_on_signals().map_err(|error| Failure::new(Exit::Failed, "cannot watch for signals").because(error))?;
     let settings = Settings {
-        level: match options.payload {
-            Payload::Full => redact::Level::Full,
-            Payload::Redacted => redact::Level::Redacted,
-            Payload::None => redact::Level::None,
-        },
+        recording: again(options)?,
+        level: options.payload.into(),
         memory: mebibytes(options.memory_mib),
         pace: options.speed.0,
         until: to,
@@ -71,6 +72,14 @@ pub fn replay(options: &Replay) -> Result<Exit, Failure> {
         }
         (None, Ending::Complete(_)) => Ok(Exit::Ok),
     }
+}
+
+/// The recording that is to be made of this one.
+fn again(options: &Replay) -> Result<Option<Order>, Failure> {
+    let Some(path) = &options.output else { return Ok(None) };
+    let how = writer::Options { zstd_level: is_compressed(path).then_some(ZSTD_LEVEL), ..writer::Options::default() };
+    let reason = format!("mcp-sensor replay of {}", options.file.display());
+    order(path, options.level, Filter::new(&options.filters), options.memory_mib, &reason, how).map(Some)
 }
 
 fn stop_on_signals() -> io::Result<Arc<AtomicBool>> {

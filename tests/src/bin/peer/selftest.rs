@@ -3,6 +3,7 @@
 //! One static program is enough for it, so that it runs as well in a virtual machine that holds nothing else.
 
 mod cases;
+mod recording;
 mod run;
 mod sensor;
 
@@ -12,6 +13,7 @@ use cases::Case;
 use clap::Args;
 use end_to_end::truth::compare::{self, Report, Seen};
 use end_to_end::truth::{TruthLog, disagreements};
+use recording::Files;
 use run::Running;
 use sensor::Sensor;
 use std::cell::Cell;
@@ -58,6 +60,9 @@ pub struct Options {
     /// Mount what is missing (/proc, /sys, ...) and bring up the loopback interface first; as the first process, power off at the end.
     #[arg(long)]
     prepare: bool,
+    /// Record everything, and hold the replay of the recording against what the sensor said.
+    #[arg(long)]
+    record: bool,
     /// The sensor writes its messages (stderr) here; else to this program's stderr.
     #[arg(long)]
     sensor_log: Option<PathBuf>,
@@ -162,7 +167,9 @@ impl<'a> Harness<'a> {
         }
         let sensor = match (&options.sensor, options.without_sensor) {
             (Some(path), false) => {
-                let sensor = Sensor::start(path, &options.sensor_arg, options.sensor_log.as_deref())?;
+                std::fs::create_dir_all(directory)?;
+                let files = options.record.then(|| Files::new(directory));
+                let sensor = Sensor::start(path, &options.sensor_arg, options.sensor_log.as_deref(), files.as_ref())?;
                 sensor.wait_ready(START * options.patience)?;
                 Some(sensor)
             }
@@ -259,6 +266,12 @@ impl<'a> Harness<'a> {
                 wrong.push(("sensor".to_owned(), trouble));
             }
             wrong.extend(self.surplus());
+            if let (true, Some(path)) = (self.options.record, &self.options.sensor) {
+                match Files::new(self.directory).check(path) {
+                    Ok(what) => println!("ok      {:<28} {what}", "recording"),
+                    Err(error) => wrong.push(("recording".to_owned(), format!("{error:#}"))),
+                }
+            }
             for (name, what) in wrong {
                 println!("FAILED  {name:<28} {what}");
                 match self.done.iter_mut().find(|done| done.name == name) {

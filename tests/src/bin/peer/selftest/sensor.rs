@@ -1,10 +1,11 @@
 //! The sensor under test: a child whose events are collected as they come.
 
+use super::recording::Files;
 use anyhow::{Context, Result, bail};
 use end_to_end::truth::compare::Seen;
 use serde_json::Value;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write as _};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -43,13 +44,21 @@ pub struct Sensor {
 }
 
 impl Sensor {
-    pub fn start(path: &Path, arguments: &[String], log: Option<&Path>) -> Result<Self> {
+    /// Starts it; with `files` it records as well, and what it says is kept.
+    pub fn start(path: &Path, arguments: &[String], log: Option<&Path>, files: Option<&Files>) -> Result<Self> {
         let stderr = match log {
             Some(log) => Stdio::from(File::create(log)?),
             None => Stdio::inherit(),
         };
         let mut command = Command::new(path);
-        command.args(["watch", "--json", "--messages", "--payload", "full"]).args(arguments);
+        match files {
+            Some(files) => {
+                let _ = std::fs::remove_file(files.full());
+                command.args(["record", "--level", "full", "--held-mib", "64", "--output"]).arg(files.full())
+            }
+            None => command.arg("watch"),
+        };
+        command.args(["--json", "--messages", "--payload", "full"]).args(arguments);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
         // SAFETY: prctl is safe between fork and exec.
         unsafe {
@@ -63,7 +72,8 @@ impl Sensor {
         let shared = Arc::new(Shared::default());
         let reader = {
             let shared = Arc::clone(&shared);
-            thread::spawn(move || read(stdout, &shared))
+            let copy = files.map(|files| File::create(files.live())).transpose()?;
+            thread::spawn(move || read(stdout, copy, &shared))
         };
         Ok(Self { child, shared, reader: Some(reader) })
     }
@@ -133,7 +143,7 @@ impl Drop for Sensor {
     }
 }
 
-fn read(stdout: ChildStdout, shared: &Shared) {
+fn read(stdout: ChildStdout, mut copy: Option<File>, shared: &Shared) {
     let mut lines = BufReader::with_capacity(1 << 20, stdout);
     let mut line = Vec::new();
     while matches!(lines.read_until(b'\n', &mut line), Ok(1..)) {
@@ -141,11 +151,15 @@ fn read(stdout: ChildStdout, shared: &Shared) {
         let sensor: Option<Value> = if line.len() < 100_000 { serde_json::from_slice(&line).ok() } else { None };
         let sensor = sensor.as_ref().and_then(|event| event.get("sensor"));
         let event = Seen::from_line(&line);
+        let copied = copy.as_mut().map_or(Ok(()), |copy| copy.write_all(&line));
         let mut said = shared.lock();
         match event {
             Ok(Some(event)) => said.events.push(event),
             Ok(None) => {}
             Err(error) => said.trouble.push(format!("{error}: {}", String::from_utf8_lossy(line.get(..200).unwrap_or(&line)))),
+        }
+        if let Err(error) = copied {
+            said.trouble.push(format!("keeping what it said: {error}"));
         }
         if let Some(sensor) = sensor {
             said.ready |= sensor.get("state").and_then(Value::as_str).is_some_and(|state| state.ends_with("READY"));
