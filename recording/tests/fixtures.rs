@@ -15,7 +15,8 @@ use std::sync::Arc;
 
 /// For the fixtures alone: who has it reads and signs nothing else.
 const IDENTITY: &str = "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX";
-const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIFSuY/eDqsrkXf39dqTSdwc9t/u1ALmypr59cyijBtHZ\n-----END PRIVATE KEY-----\n";
+const KEY: &str =
+    "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIFSuY/eDqsrkXf39dqTSdwc9t/u1ALmypr59cyijBtHZ\n-----END PRIVATE KEY-----\n";
 const PUBLIC: &str = "mcp-sensor-ed25519 k2uKKbqNOwI4r2E0fJgJjy1Tb67zRPBAWwOcy4BQCXU= the fixtures' key";
 
 fn fixture(name: &str) -> PathBuf {
@@ -69,7 +70,9 @@ fn what_is_no_recording_of_ours_is_refused_in_words() {
     // Of another tool, in either byte order.
     for order in [u32::to_le_bytes, u32::to_be_bytes] {
         let mut file = Vec::new();
-        for number in [0x0A0D_0D0A, 28, 0x1A2B_3C4D, 0x0001_0000, u32::MAX, u32::MAX, 28, 1, 20, 0x0001_0000, 0, 20, 6, 32, 0, 0, 0, 0, 0, 32] {
+        for number in
+            [0x0A0D_0D0A, 28, 0x1A2B_3C4D, 0x0001_0000, u32::MAX, u32::MAX, 28, 1, 20, 0x0001_0000, 0, 20, 6, 32, 0, 0, 0, 0, 0, 32]
+        {
             file.extend(order(number));
         }
         assert!(refused(&file).contains("mcp-sensor did not write"), "{}", refused(&file));
@@ -91,7 +94,11 @@ fn items_that_a_newer_version_added_are_skipped_and_counted() {
     let of = |file: &[u8], number: u64| {
         let mut wanted = b"MCPR\x01".to_vec();
         let found = file.windows(16).enumerate().filter(|(_, window)| window.starts_with(&wanted) && window[5] < 128);
-        let at = found.map(|(at, window)| (at, u64::from_le_bytes(window[8..16].try_into().unwrap()))).find(|(_, its)| *its == number).unwrap().0;
+        let at = found
+            .map(|(at, window)| (at, u64::from_le_bytes(window[8..16].try_into().unwrap())))
+            .find(|(_, its)| *its == number)
+            .unwrap()
+            .0;
         wanted.clear();
         at
     };

@@ -84,13 +84,15 @@ fn peer() -> impl Strategy<Value = v1::Peer> {
 fn item() -> impl Strategy<Value = Item<'static>> {
     // The tests end before memory does.
     let leaked = || payload().prop_map(|bytes| &*bytes.leak());
-    let event = (peer(), ".{0,60}", any::<i64>(), any::<i32>(), any::<i32>(), number()).prop_map(|(peer, detail, seconds, nanos, place, count)| {
-        let count = v1::loss::Count { place, reason: nanos, count, bytes: count };
-        let spot = v1::BlindSpot { process: Some(peer), detail: detail.clone(), ..v1::BlindSpot::default() };
-        let sensor = v1::Sensor { detail, loss: Some(v1::Loss { counts: vec![count] }), blind_spots: vec![spot], ..v1::Sensor::default() };
-        let time = Some(prost_types::Timestamp { seconds, nanos });
-        Item::Event(v1::Event { time, body: Some(v1::event::Body::Sensor(sensor)), ..v1::Event::default() })
-    });
+    let event =
+        (peer(), ".{0,60}", any::<i64>(), any::<i32>(), any::<i32>(), number()).prop_map(|(peer, detail, seconds, nanos, place, count)| {
+            let count = v1::loss::Count { place, reason: nanos, count, bytes: count };
+            let spot = v1::BlindSpot { process: Some(peer), detail: detail.clone(), ..v1::BlindSpot::default() };
+            let sensor =
+                v1::Sensor { detail, loss: Some(v1::Loss { counts: vec![count] }), blind_spots: vec![spot], ..v1::Sensor::default() };
+            let time = Some(prost_types::Timestamp { seconds, nanos });
+            Item::Event(v1::Event { time, body: Some(v1::event::Body::Sensor(sensor)), ..v1::Event::default() })
+        });
     prop_oneof![
         (number(), process(), peer()).prop_map(|(time, id, peer)| Item::Process { time, id, peer }),
         (passed(), leaked()).prop_map(|(it, bytes)| {
@@ -107,9 +109,8 @@ fn item() -> impl Strategy<Value = Item<'static>> {
             Item::Message(Framed { time, stream, epoch, start, marks: Marks(marks), size, sha256, bytes })
         }),
         (number(), stream(), number(), number()).prop_map(|(time, stream, epoch, bytes)| Item::Noise { time, stream, epoch, bytes }),
-        (number(), stream(), number(), proptest::option::of(number()), any::<u8>()).prop_map(|(time, stream, epoch, bytes, reasons)| {
-            Item::Gap { time, stream, epoch, bytes, reasons: LossReasons(reasons) }
-        }),
+        (number(), stream(), number(), proptest::option::of(number()), any::<u8>())
+            .prop_map(|(time, stream, epoch, bytes, reasons)| { Item::Gap { time, stream, epoch, bytes, reasons: LossReasons(reasons) } }),
         (number(), process(), process()).prop_map(|(time, parent, child)| Item::Fork { time, parent, child }),
         (number(), process()).prop_map(|(time, process)| Item::Exec { time, process }),
         (number(), process()).prop_map(|(time, process)| Item::Exit { time, process }),

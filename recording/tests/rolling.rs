@@ -39,10 +39,10 @@ fn files_are_whole_private_and_turned_over_by_size_and_age() {
     rolling.item(now, &process(CLIENT, "/usr/bin/node")).unwrap();
     rolling.item(now, &process(SERVER, "/usr/bin/python3")).unwrap();
     let turns = fill(&mut rolling, now, 7);
-    assert_eq!(turns.iter().map(|turn| &*turn.opened).collect::<Vec<_>>(), [
-        "mcp-sensor-web-1-20260131T140010Z-1.pcapng",
-        "mcp-sensor-web-1-20260131T140010Z-2.pcapng"
-    ]);
+    assert_eq!(
+        turns.iter().map(|turn| &*turn.opened).collect::<Vec<_>>(),
+        ["mcp-sensor-web-1-20260131T140010Z-1.pcapng", "mcp-sensor-web-1-20260131T140010Z-2.pcapng"]
+    );
     // By age, and where nothing comes.
     assert_eq!(rolling.tick(now + 59 * SECOND).unwrap(), None);
     let closed = rolling.tick(now + 60 * SECOND).unwrap().unwrap();
@@ -70,7 +70,12 @@ fn files_are_whole_private_and_turned_over_by_size_and_age() {
 fn the_oldest_of_our_files_go_and_no_others() {
     let folder = tempfile::tempdir().unwrap();
     let put = |name: &str, bytes: u64| std::fs::write(folder.path().join(name), vec![0; bytes as usize]).unwrap();
-    let others = ["notes.txt", "mcp-sensor-web-1.pcapng", "mcp-sensor-web-20260101T000000Z-0.pcapng", "mcp-sensor-web-1-20250101T000000Z-0.pcapng.bak"];
+    let others = [
+        "notes.txt",
+        "mcp-sensor-web-1.pcapng",
+        "mcp-sensor-web-20260101T000000Z-0.pcapng",
+        "mcp-sensor-web-1-20250101T000000Z-0.pcapng.bak",
+    ];
     others.iter().for_each(|name| put(name, 5 * MIB));
     put("mcp-sensor-web-1-20260101T000000Z-10.pcapng", 5 * MIB);
     put("mcp-sensor-web-1-20260101T000000Z-9.pcapng.zst", 5 * MIB);

@@ -14,7 +14,10 @@ fn every_kind_of_item_comes_back_in_every_combination_of_layers() {
             let identity = Identity::generate();
             let recipients = if encrypted { vec![identity.to_public()] } else { Vec::new() };
             let file = written(&header(level), &items, writer::Options { zstd_level, recipients, signer: None });
-            if zstd_level.is_none() && !encrypted && let Some(path) = std::env::var_os("KEEP") {
+            if zstd_level.is_none()
+                && !encrypted
+                && let Some(path) = std::env::var_os("KEEP")
+            {
                 std::fs::write(std::path::Path::new(&path).join(format!("{}.pcapng", level.name())), &file).unwrap();
             }
             let options = reader::Options { identities: vec![identity], ..reader::Options::default() };

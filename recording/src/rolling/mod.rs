@@ -114,11 +114,8 @@ impl<S: Storage> Rolling<S> {
     /// Where the files cannot be listed.
     pub fn open(mut storage: S, header: Header, settings: Settings) -> io::Result<Self> {
         let node = name::node(&header.node);
-        let mut files: Vec<_> = storage
-            .list()?
-            .into_iter()
-            .filter_map(|(file, size)| Name::parse(&file, &node).map(|name| (name, file, size)))
-            .collect();
+        let mut files: Vec<_> =
+            storage.list()?.into_iter().filter_map(|(file, size)| Name::parse(&file, &node).map(|name| (name, file, size))).collect();
         files.sort();
         Ok(Self { storage, settings, header, node, processes: Processes::default(), current: None, files, retry_at: 0 })
     }

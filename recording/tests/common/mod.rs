@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 use mcp_sensor_proto::v1;
-use recording::{Framed, Header, Item, Level, Passed, Reader, ReadError, Writer, reader, writer};
+use recording::{Framed, Header, Item, Level, Passed, ReadError, Reader, Writer, reader, writer};
 use sensor_core::event::Marks;
 use sensor_core::input::{Chunk, End, LossReasons, ProcessId, StreamKey, Touch};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV6};
@@ -121,13 +121,16 @@ pub fn told(ring_full: u64, detail: &str) -> Item<'static> {
     })
 }
 
-pub const CALL: &[u8] = br#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"read_file","arguments":{"path":"/etc/hosts"}}}"#;
-pub const ANSWER: &[u8] = "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"content\":[{\"type\":\"text\",\"text\":\"127.0.0.1 – ünï \\u001b[31m\"}]}}".as_bytes();
+pub const CALL: &[u8] =
+    br#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"read_file","arguments":{"path":"/etc/hosts"}}}"#;
+pub const ANSWER: &[u8] =
+    "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"content\":[{\"type\":\"text\",\"text\":\"127.0.0.1 – ünï \\u001b[31m\"}]}}".as_bytes();
 pub const LINE: &[u8] = b"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}\n";
 
 /// One of everything.
 pub fn all(level: Level) -> Vec<Item<'static>> {
-    let mut items = vec![told(3, "the recording begins"), process(CLIENT, "/usr/bin/node"), process(SERVER, "/usr/bin/python3.13\u{1b}]0;x\u{7}")];
+    let mut items =
+        vec![told(3, "the recording begins"), process(CLIENT, "/usr/bin/node"), process(SERVER, "/usr/bin/python3.13\u{1b}]0;x\u{7}")];
     items.push(Item::Fork { time: 1_500_000_000, parent: CLIENT, child: SERVER });
     items.push(Item::Exec { time: 1_600_000_000, process: SERVER });
     for (index, stream) in streams().into_iter().enumerate() {
