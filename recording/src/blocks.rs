@@ -60,6 +60,11 @@ impl<'r> Blocks<'r> {
         self.end
     }
 
+    /// Bytes behind the last whole block.
+    pub const fn behind(&self) -> u64 {
+        (self.filled.end - self.filled.start) as u64
+    }
+
     /// The bytes of the block that was given last.
     pub fn bytes(&self, span: &Span) -> &[u8] {
         self.buffer.get(span.range.clone()).unwrap_or_default()

@@ -38,7 +38,7 @@ impl Encoder<'_> {
         match item {
             Item::Chunk(chunk) => self.chunk(chunk),
             Item::Message(message) => self.message(message),
-            Item::Gap { time, stream, epoch, .. } => self.gap(item, *time, stream, *epoch),
+            Item::Gap { time, stream, .. } => self.gap(item, *time, stream),
             Item::Event(event) => self.event(event),
             other => {
                 let number = self.number;
@@ -102,7 +102,7 @@ impl Encoder<'_> {
     }
 
     /// A gap is a packet without payload, so that a person sees it among the packets.
-    fn gap(&mut self, item: &Item<'_>, time: Time, stream: &StreamKey, _epoch: Time) {
+    fn gap(&mut self, item: &Item<'_>, time: Time, stream: &StreamKey) {
         let Item::Gap { bytes, reasons, .. } = item else { return };
         let Self { out, known, boot_time, number } = self;
         let ends = known.ends(stream);
@@ -220,17 +220,14 @@ fn tag(out: &mut Vec<u8>, tag: u16, value: &[u8]) {
     pad(out, start);
 }
 
-/// How Wireshark shall show a payload: as JSON where it looks like one whole JSON value on one line.
+/// How Wireshark shall show a payload: as JSON where it looks like whole JSON values (its dissector takes several).
 fn dissector(payload: &[u8]) -> &'static str {
     const HTTP: [&[u8]; 5] = [b"HTTP/1.", b"POST /", b"GET /", b"DELETE /", b"OPTIONS /"];
     let text = payload.trim_ascii();
-    let whole = matches!((text.first(), text.last()), (Some(b'{'), Some(b'}')) | (Some(b'['), Some(b']')));
-    if whole && memchr::memchr(b'\n', text).is_none() {
-        "json"
-    } else if HTTP.iter().any(|start| payload.starts_with(start)) {
-        "http"
-    } else {
-        "data"
+    match (text.first(), text.last()) {
+        (Some(b'{'), Some(b'}')) | (Some(b'['), Some(b']')) => "json",
+        _ if HTTP.iter().any(|start| payload.starts_with(start)) => "http",
+        _ => "data",
     }
 }
 

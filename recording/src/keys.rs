@@ -22,9 +22,7 @@ const END: &str = "-----END PRIVATE KEY-----";
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
 pub enum KeyError {
     /// The text is no private key.
-    #[error(
-        "this is no Ed25519 private key in PEM (PKCS#8): make one with `mcp-sensor verify --make-key` or `openssl genpkey -algorithm ed25519`"
-    )]
+    #[error("this is no Ed25519 private key in PEM (PKCS#8): `openssl genpkey -algorithm ed25519` makes one")]
     Private,
     /// The line is no public key.
     #[error("line {line} is no public key: it must be `mcp-sensor-ed25519`, the key in base64, and a name")]

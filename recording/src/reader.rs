@@ -30,6 +30,7 @@ impl Default for Options {
 
 /// How a recording ended.
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "there is one for a recording")]
 pub enum Ending {
     /// As its writer ended it.
     Complete(Manifest),

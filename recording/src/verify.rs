@@ -187,7 +187,7 @@ struct Walk {
     numbers: Numbers,
     tally: Tally,
     damage: Option<Damage>,
-    manifest: Option<(Manifest, bool)>,
+    manifest: Option<Manifest>,
     segments: u64,
     bytes: u64,
     skipped: u64,
@@ -240,7 +240,11 @@ impl Walk {
                 let body = raw.get(found.envelope.body).unwrap_or_default();
                 if let Some((manifest, signed)) = Manifest::read(body) {
                     let rightly = manifest.is_signed_rightly(body.get(..signed).unwrap_or_default());
-                    return self.manifest(manifest, rightly, span.at, until);
+                    let mut exact = Vec::new();
+                    manifest.block(&mut exact);
+                    // One with kinds that this version does not know cannot be written again.
+                    let exact = exact == raw || manifest.summary.unknown > 0;
+                    return self.manifest(manifest, rightly, exact, span.at, until);
                 }
                 self.damage(What::Manifest, span.at, until);
                 None
@@ -295,7 +299,7 @@ impl Walk {
         self.time = None;
     }
 
-    fn manifest(&mut self, manifest: Manifest, rightly: bool, at: u64, until: u64) {
+    fn manifest(&mut self, manifest: Manifest, rightly: bool, exact: bool, at: u64, until: u64) {
         self.numbers.up_to(manifest.summary.items(), self.chain.links);
         if self.length > 0 {
             // Every item stands before a link: one was removed, or what follows the last was added.
@@ -304,18 +308,21 @@ impl Walk {
         let Manifest { summary, segments, bytes, link, signature } = &manifest;
         let Chain { links, offset, name } = &self.chain;
         let same_sums = *summary == self.tally.summary() || self.malformed > 0 || self.skipped > 0;
-        if (segments, bytes, link) != (links, offset, name) || !same_sums {
+        if (segments, bytes, link) != (links, offset, name) || !same_sums || !exact {
             self.damage(What::Manifest, at, until);
         }
         if signature.is_some() && !rightly {
             self.damage(What::Signature, at, until);
         }
-        self.manifest = Some((manifest, rightly));
+        self.manifest = Some(manifest);
     }
 
     fn finish(mut self, blocks: &Blocks<'_>, header: Header, signer: Option<KeyId>, trusted: &[PublicKey]) -> Verification {
         let at = blocks.position();
-        let key = self.manifest.as_ref().and_then(|(manifest, _)| manifest.signature.as_ref()).map(|signed| signed.key.clone());
+        if self.manifest.is_some() && blocks.behind() > 0 {
+            self.damage(What::Inserted, at, at + blocks.behind());
+        }
+        let key = self.manifest.as_ref().and_then(|manifest| manifest.signature.as_ref()).map(|signed| signed.key.clone());
         if let Some(key) = &key
             && signer != Some(key.id())
         {

@@ -205,7 +205,9 @@ fn inserted_items_are_told_from_altered_ones() {
     assert_eq!(recorded.damage(&recorded.with(order)).what, What::Inserted);
     let mut order = recorded.order();
     order.push(near);
-    assert_eq!(recorded.damage(&recorded.with(order)).what, What::Inserted);
+    let file = recorded.with(order);
+    assert_eq!(recorded.damage(&file).what, What::Inserted);
+    assert_eq!(recorded.damage(&file[..file.len() - 1]).what, What::Inserted);
 }
 
 #[test]

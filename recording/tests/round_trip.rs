@@ -32,3 +32,27 @@ fn every_kind_of_item_comes_back_in_every_combination_of_layers() {
         }
     }
 }
+
+#[test]
+fn the_seek_table_says_where_each_frame_is() {
+    let payload: Vec<u8> = (0..3 << 20).map(|index: u32| (index.wrapping_mul(2_654_435_761) >> 23) as u8).collect();
+    let items: Vec<_> =
+        payload.chunks(1000).enumerate().map(|(at, bytes)| common::chunk(at as u64, common::pipe(1), at as u64, bytes)).collect();
+    let plain = written(&header(Level::Full), &items, writer::Options::default());
+    let file = written(&header(Level::Full), &items, writer::Options { zstd_level: Some(3), ..writer::Options::default() });
+    // As zstd's seekable format has it: entries, their number, a byte of flags, a magic number; all in a skippable frame.
+    let number = |at: usize| u32::from_le_bytes(file[at..at + 4].try_into().unwrap()) as usize;
+    let end = file.len();
+    assert_eq!((number(end - 4), file[end - 5]), (0x8F92_EAB1, 0));
+    let frames = number(end - 9);
+    let table = end - 9 - 8 * frames;
+    assert_eq!((number(table - 8), number(table - 4)), (0x184D_2A5E, 8 * frames + 9));
+    let (mut at, mut found) = (0, Vec::new());
+    for frame in 0..frames {
+        let (compressed, length) = (number(table + 8 * frame), number(table + 8 * frame + 4));
+        found.extend(zstd::bulk::decompress(&file[at..at + compressed], length).unwrap());
+        at += compressed;
+    }
+    assert_eq!(at, table - 8);
+    assert!(frames >= 4 && found == plain);
+}

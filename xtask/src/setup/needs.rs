@@ -129,6 +129,14 @@ fn tests() -> Vec<Need> {
             install: None,
             by_hand: "install util-linux, iproute2, openssl and tar with your package manager",
         },
+        Need {
+            name: "tshark",
+            purpose: "shows that Wireshark opens recordings",
+            present: || which("tshark").is_some(),
+            debian: &["tshark"],
+            install: None,
+            by_hand: "install tshark (Wireshark's command line) with your package manager",
+        },
     ]
 }
 
