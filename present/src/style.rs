@@ -183,6 +183,17 @@ impl Line {
         self.parts.iter().map(|part| sanitize::width(&part.text)).sum()
     }
 
+    /// Its text, without styles.
+    #[must_use]
+    pub fn text(&self) -> String {
+        self.parts.iter().map(|part| part.text.as_str()).collect()
+    }
+
+    /// The pieces that it is made of: how each looks, its text, and whether it is an escape.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = (Style, &str, bool)> {
+        self.parts.iter().map(|part| (part.style, part.text.as_str(), part.is_escape))
+    }
+
     /// True where there is nothing in it.
     #[must_use]
     pub fn is_empty(&self) -> bool {

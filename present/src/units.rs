@@ -1,5 +1,7 @@
 //! Numbers as people read them.
 
+use prost_types::Timestamp;
+
 /// A size in bytes, in seven columns or fewer: `312 B`, `4.2 KiB`, `15 MiB`.
 #[must_use]
 pub fn bytes(count: u64) -> String {
@@ -56,6 +58,12 @@ pub fn grouped(number: u64) -> String {
     shown
 }
 
+/// Nanoseconds since 1970-01-01 00:00 UTC.
+#[must_use]
+pub fn nanoseconds(time: &Timestamp) -> i64 {
+    time.seconds.saturating_mul(1_000_000_000).saturating_add(i64::from(time.nanos))
+}
+
 /// A moment in UTC.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Moment {
@@ -94,6 +102,12 @@ impl Moment {
         let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
         let year = year_of_era + era * 400 + i64::from(month <= 2);
         format!("{year:04}-{month:02}-{day:02}")
+    }
+
+    /// `2026-01-31 14:03:22`.
+    #[must_use]
+    pub fn whole(self) -> String {
+        format!("{} {}", self.date(), self.time())
     }
 
     /// `14:03:22`.

@@ -15,7 +15,7 @@ use crate::v1::{
     Ancestor, BlindSpot, Container, Event, Gap, Loss, Message, Peer, Pod, Sensor, Session, SessionChange, ToolCall, blind_spot, event,
     loss, message, sensor, session, session_change, tool_call,
 };
-use object::Object;
+pub use object::Object;
 
 /// Appends `event` to `out` as one JSON object on one line, without a line end.
 ///
@@ -50,7 +50,8 @@ fn event_fields(event: &Event, object: &mut Object<'_>) {
     }
 }
 
-fn session_fields(session: &Session, object: &mut Object<'_>) {
+/// Writes the members of a session.
+pub fn session_fields(session: &Session, object: &mut Object<'_>) {
     let Session { id, transport, framing, tls, protocol_version, mcp_session_id, late_attach, relay_of, probe, tunnel } = session;
     object.string("id", id);
     object.enumeration("transport", *transport, session::Transport::as_str_name);
@@ -70,7 +71,8 @@ fn session_change_fields(change: &SessionChange, object: &mut Object<'_>) {
     object.string("reason", reason);
 }
 
-fn peer_fields(peer: &Peer, object: &mut Object<'_>) {
+/// Writes the members of a peer.
+pub fn peer_fields(peer: &Peer, object: &mut Object<'_>) {
     let Peer {
         pid,
         start_time,

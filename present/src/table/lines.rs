@@ -8,16 +8,14 @@ use mcp_sensor_proto::v1::sensor::State as SensorState;
 use mcp_sensor_proto::v1::session_change::State as SessionState;
 use mcp_sensor_proto::v1::tool_call::State as CallState;
 use mcp_sensor_proto::v1::{Event, Gap, Message, Sensor, SessionChange, ToolCall};
-use prost_types::Timestamp;
 
-use super::excerpt;
 use super::gaps::Sum;
 use super::layout::Row;
 use super::peers::Peers;
 use super::running::Call;
 use crate::style::{Line, Style};
 use crate::units::Moment;
-use crate::{units, words};
+use crate::{excerpt, units, words};
 
 /// Columns of captured text that are prepared for a line, however wide the terminal.
 const BUDGET: usize = 400;
@@ -33,11 +31,6 @@ const TO_CLIENT: &str = " ← ";
 
 /// From client to server, on behalf of another session's client: the same call is told there, too.
 const RELAYED: &str = " ↪ ";
-
-/// Nanoseconds since 1970.
-pub(super) fn nanoseconds(time: &Timestamp) -> i64 {
-    time.seconds.saturating_mul(1_000_000_000).saturating_add(i64::from(time.nanos))
-}
 
 /// What is remembered of a call that began.
 pub(super) fn started(event: &Event, call: &ToolCall) -> (Peers, Line, Line) {

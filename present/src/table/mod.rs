@@ -11,11 +11,10 @@
 //! Invariants: nothing from outside gets into a line but through [`crate::style::Line::push_raw`]; no line is wider than
 //! the terminal, whose size is read anew for each; memory is bounded, whatever comes in.
 
-mod excerpt;
 mod gaps;
 mod layout;
 mod lines;
-mod peers;
+pub(crate) mod peers;
 mod running;
 
 #[cfg(test)]
@@ -34,7 +33,7 @@ use self::lines::SensorLines;
 use self::running::Running;
 use crate::output::Output;
 use crate::style::{Line, Style, Styles};
-use crate::units::Moment;
+use crate::units::{self, Moment};
 
 /// Columns of a line that goes to a file or a pipe, if the variable `COLUMNS` says nothing else.
 const COLUMNS_OF_A_FILE: usize = 160;
@@ -218,7 +217,7 @@ impl Table {
     /// # Errors
     /// The output could not be written.
     pub fn event(&mut self, event: &Event) -> io::Result<()> {
-        let time = event.time.as_ref().map_or(self.now, lines::nanoseconds);
+        let time = event.time.as_ref().map_or(self.now, units::nanoseconds);
         self.now = self.now.max(time);
         if let Some(node) = &mut self.nodes {
             node.clone_from(&event.node);

@@ -25,6 +25,11 @@ struct Label {
     style: Style,
 }
 
+/// A peer by the name that the kernel gives reason for: `mcp-time-server[990]`.
+pub(crate) fn label(peer: Option<&Peer>, style: Style) -> Line {
+    Label::of(peer, style).short()
+}
+
 /// Both ends of a session, ready to be fitted into a column.
 #[derive(Clone)]
 pub(super) struct Peers {

@@ -7,18 +7,20 @@ use prost_types::Timestamp;
 use super::captured;
 
 /// An object under way. It has been opened; [`Object::end`] closes it.
-pub(super) struct Object<'a> {
+pub struct Object<'a> {
     out: &'a mut Vec<u8>,
     empty: bool,
 }
 
 impl<'a> Object<'a> {
-    pub(super) fn begin(out: &'a mut Vec<u8>) -> Self {
+    /// Opens an object at the end of `out`.
+    pub fn begin(out: &'a mut Vec<u8>) -> Self {
         out.push(b'{');
         Self { out, empty: true }
     }
 
-    pub(super) fn end(self) {
+    /// Closes it.
+    pub fn end(self) {
         self.out.push(b'}');
     }
 
@@ -33,19 +35,21 @@ impl<'a> Object<'a> {
         self.out.extend_from_slice(b"\":");
     }
 
-    pub(super) fn string(&mut self, name: &str, value: &str) {
+    /// Text, unless it is empty.
+    pub fn string(&mut self, name: &str, value: &str) {
         if !value.is_empty() {
             self.name(name);
             write_string(value, self.out);
         }
     }
 
-    pub(super) fn strings(&mut self, name: &str, values: &[String]) {
+    /// Texts, unless there are none.
+    pub fn strings(&mut self, name: &str, values: &[String]) {
         self.list(name, values, |value, out| write_string(value, out));
     }
 
     /// Captured JSON: stands as JSON where it is, and otherwise as a string, marked.
-    pub(super) fn captured(&mut self, name: &str, text: &str) {
+    pub fn captured(&mut self, name: &str, text: &str) {
         if text.is_empty() {
             return;
         }
@@ -62,30 +66,34 @@ impl<'a> Object<'a> {
         }
     }
 
-    pub(super) fn boolean(&mut self, name: &str, value: bool) {
+    /// `true`, or nothing.
+    pub fn boolean(&mut self, name: &str, value: bool) {
         if value {
             self.name(name);
             self.out.extend_from_slice(b"true");
         }
     }
 
-    pub(super) fn unsigned32(&mut self, name: &str, value: u32) {
+    /// A number, unless it is 0.
+    pub fn unsigned32(&mut self, name: &str, value: u32) {
         self.optional32(name, (value != 0).then_some(value));
     }
 
-    pub(super) fn optional32(&mut self, name: &str, value: Option<u32>) {
+    /// A number.
+    pub fn optional32(&mut self, name: &str, value: Option<u32>) {
         if let Some(value) = value {
             self.name(name);
             self.out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
         }
     }
 
-    pub(super) fn unsigned64(&mut self, name: &str, value: u64) {
+    /// A number as a string, unless it is 0.
+    pub fn unsigned64(&mut self, name: &str, value: u64) {
         self.optional64(name, (value != 0).then_some(value));
     }
 
     /// Stands as a string: many readers of JSON have no integers beyond 2⁵³.
-    pub(super) fn optional64(&mut self, name: &str, value: Option<u64>) {
+    pub fn optional64(&mut self, name: &str, value: Option<u64>) {
         if let Some(value) = value {
             self.name(name);
             self.out.push(b'"');
@@ -94,7 +102,8 @@ impl<'a> Object<'a> {
         }
     }
 
-    pub(super) fn optional_double(&mut self, name: &str, value: Option<f64>) {
+    /// A number; what JSON cannot tell stands as a string.
+    pub fn optional_double(&mut self, name: &str, value: Option<f64>) {
         let Some(value) = value else { return };
         self.name(name);
         if value.is_nan() {
@@ -106,7 +115,8 @@ impl<'a> Object<'a> {
         }
     }
 
-    pub(super) fn time(&mut self, name: &str, value: Option<&Timestamp>) {
+    /// A time.
+    pub fn time(&mut self, name: &str, value: Option<&Timestamp>) {
         if let Some(value) = value {
             self.name(name);
             write_time(value, self.out);
@@ -114,18 +124,20 @@ impl<'a> Object<'a> {
     }
 
     /// An enum by its name; by its number where this version has no name for it.
-    pub(super) fn enumeration<E: TryFrom<i32>>(&mut self, name: &str, value: i32, text: fn(&E) -> &'static str) {
+    pub fn enumeration<E: TryFrom<i32>>(&mut self, name: &str, value: i32, text: fn(&E) -> &'static str) {
         if value != 0 {
             self.name(name);
             write_enumeration(value, text, self.out);
         }
     }
 
-    pub(super) fn enumerations<E: TryFrom<i32>>(&mut self, name: &str, values: &[i32], text: fn(&E) -> &'static str) {
+    /// Enums by their names.
+    pub fn enumerations<E: TryFrom<i32>>(&mut self, name: &str, values: &[i32], text: fn(&E) -> &'static str) {
         self.list(name, values, |value, out| write_enumeration(*value, text, out));
     }
 
-    pub(super) fn message<M>(&mut self, name: &str, value: Option<&M>, fields: fn(&M, &mut Object<'_>)) {
+    /// An object of its own.
+    pub fn message<M>(&mut self, name: &str, value: Option<&M>, fields: fn(&M, &mut Object<'_>)) {
         if let Some(value) = value {
             self.name(name);
             let mut object = Object::begin(self.out);
@@ -134,12 +146,28 @@ impl<'a> Object<'a> {
         }
     }
 
-    pub(super) fn messages<M>(&mut self, name: &str, values: &[M], fields: fn(&M, &mut Object<'_>)) {
+    /// A list of objects, unless there are none.
+    pub fn messages<M>(&mut self, name: &str, values: &[M], fields: fn(&M, &mut Object<'_>)) {
         self.list(name, values, |value, out| {
             let mut object = Object::begin(out);
             fields(value, &mut object);
             object.end();
         });
+    }
+
+    /// A list of objects of whatever `values` gives, also where it gives none.
+    pub fn objects<T>(&mut self, name: &str, values: impl IntoIterator<Item = T>, mut fields: impl FnMut(T, &mut Object<'_>)) {
+        self.name(name);
+        self.out.push(b'[');
+        for (position, value) in values.into_iter().enumerate() {
+            if position > 0 {
+                self.out.push(b',');
+            }
+            let mut object = Object::begin(self.out);
+            fields(value, &mut object);
+            object.end();
+        }
+        self.out.push(b']');
     }
 
     fn list<T>(&mut self, name: &str, values: &[T], mut write: impl FnMut(&T, &mut Vec<u8>)) {

@@ -9,6 +9,7 @@
 
 use std::fmt::Write as _;
 
+use crate::json::{Scanner, elements, member, unescape};
 use crate::units;
 
 /// How much of a value is looked at, in bytes.
@@ -16,7 +17,7 @@ const WINDOW: usize = 64 * 1024;
 
 /// A JSON value as one line of about `budget` columns or more, if it is that long.
 #[must_use]
-pub(super) fn value(json: &str, budget: usize) -> String {
+pub(crate) fn value(json: &str, budget: usize) -> String {
     let mut shown = String::new();
     compact(window(json), limit(budget), &mut shown);
     shown
@@ -24,7 +25,7 @@ pub(super) fn value(json: &str, budget: usize) -> String {
 
 /// What a tool gave back: the text of its content, or the structured content, or the result as it is.
 #[must_use]
-pub(super) fn result(json: &str, budget: usize) -> String {
+pub(crate) fn result(json: &str, budget: usize) -> String {
     let json = window(json);
     let limit = limit(budget);
     let mut shown = String::new();
@@ -45,7 +46,7 @@ pub(super) fn result(json: &str, budget: usize) -> String {
 
 /// A JSON-RPC error: its code and message.
 #[must_use]
-pub(super) fn error(json: &str, budget: usize) -> String {
+pub(crate) fn error(json: &str, budget: usize) -> String {
     let json = window(json);
     let (code, message) = (member(json, "code"), member(json, "message"));
     if code.is_none() && message.is_none() {
@@ -66,7 +67,7 @@ pub(super) fn error(json: &str, budget: usize) -> String {
 
 /// A message: what it carries, without the members that every message has.
 #[must_use]
-pub(super) fn body(json: &str, budget: usize) -> String {
+pub(crate) fn body(json: &str, budget: usize) -> String {
     let cut = window(json);
     if let Some(found) = member(cut, "params") {
         value(found, budget)
@@ -121,7 +122,7 @@ fn plain(json: &str, limit: usize, shown: &mut String) {
 
 /// Appends a value on one line: no outermost braces, no quotes around plain keys, no white space but after `:` and `,`.
 fn compact(json: &str, limit: usize, shown: &mut String) {
-    let mut scanner = Scanner { text: json, at: 0 };
+    let mut scanner = Scanner::new(json);
     let mut objects: Vec<bool> = Vec::new();
     let mut is_key = false;
     // Two values side by side: no JSON, but the words of a text.
@@ -177,175 +178,6 @@ fn compact(json: &str, limit: usize, shown: &mut String) {
     }
 }
 
-/// Appends what a JSON string says. `quoted`: between quotes, so that quotes and backslashes inside keep their backslash.
-fn unescape(inside: &str, limit: usize, quoted: bool, shown: &mut String) {
-    let mut rest = inside;
-    while shown.len() < limit {
-        let (before, after) = rest.split_at(rest.find('\\').unwrap_or(rest.len()));
-        shown.push_str(before.get(..before.floor_char_boundary(limit)).unwrap_or(before));
-        let mut characters = after.chars();
-        characters.next();
-        let Some(escaped) = characters.next() else { return };
-        rest = characters.as_str();
-        match escaped {
-            'n' => shown.push('\n'),
-            't' => shown.push('\t'),
-            'r' => shown.push('\r'),
-            'b' => shown.push('\u{8}'),
-            'f' => shown.push('\u{c}'),
-            '"' | '\\' if quoted => shown.extend(['\\', escaped]),
-            'u' => {
-                let (character, left) = unicode_escape(rest);
-                shown.push(character);
-                rest = left;
-            }
-            other => shown.push(other),
-        }
-    }
-}
-
-/// The character of an escape, from behind its `\u`, and what follows. Half a pair is shown as U+FFFD.
-fn unicode_escape(text: &str) -> (char, &str) {
-    let unit = |text: &str| text.get(..4).and_then(|digits| u16::from_str_radix(digits, 16).ok());
-    let Some(first) = unit(text) else { return ('\u{fffd}', text) };
-    let after_first = text.get(4..).unwrap_or("");
-    let second = after_first.strip_prefix("\\u").and_then(unit);
-    match char::decode_utf16([first].into_iter().chain(second)).next() {
-        Some(Ok(character)) => {
-            let used = if character.len_utf16() == 2 { 10 } else { 4 };
-            (character, text.get(used..).unwrap_or(""))
-        }
-        _ => ('\u{fffd}', after_first),
-    }
-}
-
-/// The value of an object's member; the last one where there are several. `None` where it has none or is no object.
-fn member<'a>(json: &'a str, key: &str) -> Option<&'a str> {
-    let mut scanner = Scanner { text: json, at: 0 };
-    scanner.skip_space();
-    scanner.eat(b'{').then_some(())?;
-    let mut found = None;
-    loop {
-        scanner.skip_space();
-        if scanner.peek()? != b'"' {
-            return found;
-        }
-        let name = scanner.string();
-        scanner.skip_space();
-        if !scanner.eat(b':') {
-            return found;
-        }
-        let value = scanner.value();
-        if name == key {
-            found = Some(value);
-        }
-        scanner.skip_space();
-        if !scanner.eat(b',') {
-            return found;
-        }
-    }
-}
-
-/// The elements of an array; none where it is no array.
-fn elements(json: &str) -> impl Iterator<Item = &str> {
-    let mut scanner = Scanner { text: json, at: 0 };
-    scanner.skip_space();
-    let mut more = scanner.eat(b'[');
-    std::iter::from_fn(move || {
-        scanner.skip_space();
-        if !more || matches!(scanner.peek(), None | Some(b']')) {
-            return None;
-        }
-        let value = scanner.value();
-        scanner.skip_space();
-        more = scanner.eat(b',');
-        Some(value)
-    })
-}
-
-/// Walks over JSON text. What is cut off or broken reaches to the end of the text.
-struct Scanner<'a> {
-    text: &'a str,
-    at: usize,
-}
-
-impl<'a> Scanner<'a> {
-    fn peek(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
-    }
-
-    fn eat(&mut self, byte: u8) -> bool {
-        let is_there = self.peek() == Some(byte);
-        self.at += usize::from(is_there);
-        is_there
-    }
-
-    fn skip_space(&mut self) {
-        while self.peek().is_some_and(|byte| byte.is_ascii_whitespace()) {
-            self.at += 1;
-        }
-    }
-
-    /// What stands between the quote at `at` and the one that ends it, still escaped.
-    fn string(&mut self) -> &'a str {
-        let start = self.at + 1;
-        self.at = start;
-        while let Some(byte) = self.peek() {
-            if byte == b'"' {
-                let inside = self.since(start);
-                self.at += 1;
-                return inside;
-            }
-            self.at += if byte == b'\\' { 2 } else { 1 };
-        }
-        self.at = self.text.len();
-        self.since(start)
-    }
-
-    /// A number, `true` and the like: whatever comes before the next delimiter. At least one character.
-    fn scalar(&mut self) -> &'a str {
-        let start = self.at;
-        let rest = self.text.get(start..).unwrap_or("");
-        let delimiter = |character: char| matches!(character, ',' | ':' | '{' | '}' | '[' | ']' | '"') || character.is_ascii_whitespace();
-        let length = rest.find(delimiter).unwrap_or(rest.len());
-        self.at += if length == 0 { rest.chars().next().map_or(0, char::len_utf8) } else { length };
-        self.since(start)
-    }
-
-    /// Any value, with all that is in it.
-    fn value(&mut self) -> &'a str {
-        self.skip_space();
-        let start = self.at;
-        let mut depth = 0_usize;
-        while let Some(byte) = self.peek() {
-            match byte {
-                b'"' => _ = self.string(),
-                b'{' | b'[' => {
-                    depth += 1;
-                    self.at += 1;
-                }
-                b'}' | b']' => {
-                    if depth == 0 {
-                        break;
-                    }
-                    depth -= 1;
-                    self.at += 1;
-                }
-                b',' | b':' | b' ' | b'\t' | b'\n' | b'\r' | b'\x0c' => self.at += 1,
-                _ => _ = self.scalar(),
-            }
-            if depth == 0 {
-                break;
-            }
-        }
-        self.since(start)
-    }
-
-    fn since(&self, start: usize) -> &'a str {
-        self.text.get(start..self.at.min(self.text.len())).unwrap_or("")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -393,12 +225,6 @@ mod tests {
         assert_eq!(body(r#"{"id":1,"result":{"content":[{"type":"text","text":"t"}]}}"#, 80), "t");
         assert_eq!(body(r#"{"id":1,"error":{"code":1,"message":"m"}}"#, 80), "1 m");
         assert_eq!(body("plain words", 80), "plain words");
-    }
-
-    #[test]
-    fn of_several_members_of_one_name_the_last_counts() {
-        assert_eq!(member(r#"{"a":1,"a":[2,"]"],"b":3}"#, "a"), Some(r#"[2,"]"]"#));
-        assert_eq!(member(r#"{"b":{"a":1}}"#, "a"), None);
     }
 
     #[test]
