@@ -58,7 +58,9 @@ fn nothing_captured_runs_or_loads() {
     for address in dom.attributes("href") {
         assert!(address.starts_with("#r"), "a link leads to {address}");
     }
-    assert!(dom.attributes("style").is_empty() && dom.attributes("src").is_empty());
+    assert_eq!(dom.attributes("src"), Vec::<String>::new());
+    // The page's own script sets the heights of what is out of sight.
+    assert!(dom.attributes("style").iter().all(|style| style.starts_with("contain-intrinsic-size: auto ") && style.len() < 50));
     assert_eq!(dom.handlers(), Vec::<&str>::new());
     assert_eq!(dom.console, Vec::<String>::new(), "the policy had nothing to refuse");
     assert_eq!(canary.asked(), Vec::<String>::new(), "nothing was loaded");
