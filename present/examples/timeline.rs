@@ -135,7 +135,7 @@ fn fill(writer: &mut Writer, calls: usize) {
     };
     let mut open: Vec<(usize, String, String, String)> = Vec::new();
     for number in 1..=calls {
-        let (tool, arguments, said) = TOOLS[usize::try_from(random(6)).unwrap_or(0)];
+        let (tool, arguments, said) = usize::try_from(random(6)).ok().and_then(|tool| TOOLS.get(tool)).copied().unwrap_or_default();
         let suffix = if writer.hostile { HOSTILE } else { "" };
         let arguments = if writer.hostile { serde_json::json!({ "path": HOSTILE, HOSTILE: 1 }).to_string() } else { arguments.to_owned() };
         let (tool, said) = (format!("{tool}{suffix}"), format!("{said}{suffix}"));

@@ -5,6 +5,8 @@
 //! when it is done, so a page that did nothing does not pass. The pages stay in Cargo's folder for tests' files, to be
 //! looked at.
 
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 #[path = "../src/timeline/tests/session.rs"]
 mod session;
 
