@@ -129,6 +129,14 @@ fn tests() -> Vec<Need> {
             install: None,
             by_hand: "install util-linux, iproute2, openssl and tar with your package manager",
         },
+        Need {
+            name: "Chromium",
+            purpose: "opens the pages of sessions in the tests that prove that nothing captured runs",
+            present: || ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"].iter().any(|name| which(name).is_some()),
+            debian: &["chromium"],
+            install: None,
+            by_hand: "install Chromium or Chrome with your package manager",
+        },
     ]
 }
 
