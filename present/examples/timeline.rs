@@ -100,14 +100,15 @@ impl Writer {
         let id = number.to_string();
         let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":{tool:?},"arguments":{arguments}}}}}"#);
         self.message(Direction::ClientToServer, Type::Request, "tools/call", &id, body);
-        self.told(number, tool, arguments, State::Started);
+        self.told(number, tool, arguments, State::Started, false);
     }
 
-    fn told(&mut self, number: usize, tool: &str, arguments: &str, state: State) {
+    fn told(&mut self, number: usize, tool: &str, arguments: &str, state: State, failed: bool) {
         self.event(Body::ToolCall(ToolCall {
             state: state.into(),
             request_id: number.to_string(),
             tool: tool.to_owned(),
+            is_error: failed,
             arguments: arguments.to_owned(),
             reason: if state == State::Abandoned { "the server exited".to_owned() } else { String::new() },
             ..ToolCall::default()
@@ -119,7 +120,7 @@ impl Writer {
         let said = serde_json::Value::from(said);
         let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":[{{"type":"text","text":{said}}}],"isError":{failed}}}}}"#);
         self.message(Direction::ServerToClient, Type::Response, "tools/call", &id, body);
-        self.told(number, tool, arguments, State::Completed);
+        self.told(number, tool, arguments, State::Completed, failed);
     }
 }
 
@@ -134,7 +135,7 @@ fn fill(writer: &mut Writer, calls: usize) {
     };
     let mut open: Vec<(usize, String, String, String)> = Vec::new();
     for number in 1..=calls {
-        let (tool, arguments, said) = TOOLS[usize::try_from(random(6)).unwrap_or(0)];
+        let (tool, arguments, said) = usize::try_from(random(6)).ok().and_then(|tool| TOOLS.get(tool)).copied().unwrap_or_default();
         let suffix = if writer.hostile { HOSTILE } else { "" };
         let arguments = if writer.hostile { serde_json::json!({ "path": HOSTILE, HOSTILE: 1 }).to_string() } else { arguments.to_owned() };
         let (tool, said) = (format!("{tool}{suffix}"), format!("{said}{suffix}"));
@@ -148,7 +149,7 @@ fn fill(writer: &mut Writer, calls: usize) {
                 let body = format!(r#"{{"jsonrpc":"2.0","id":{number},"error":{error}}}"#);
                 writer.message(Direction::ServerToClient, Type::Error, "tools/call", &number.to_string(), body);
             }
-            13 if number > 3 => writer.told(number, &tool, &arguments, State::Abandoned),
+            13 if number > 3 => writer.told(number, &tool, &arguments, State::Abandoned, false),
             14 => {
                 for done in 1..4 {
                     writer.now += 900 * MILLISECOND;

@@ -1,6 +1,5 @@
-//! Events as people ask for them and read them: found by name, sanitised, in words, in a live table, as the timeline of a session.
-//! Shared by the sensor's and the collector's command
-//! lines.
+//! Events as people ask for them and read them: found by name, sanitised, in words, in a live table, as the timeline of a
+//! session, as CSV. Shared by the sensor's and the collector's command lines.
 //!
 //! Invariant: nothing that was captured reaches a terminal but through [`sanitize`].
 #![forbid(unsafe_code)]

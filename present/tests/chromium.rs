@@ -5,6 +5,8 @@
 //! when it is done, so a page that did nothing does not pass. The pages stay in Cargo's folder for tests' files, to be
 //! looked at.
 
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 #[path = "../src/timeline/tests/session.rs"]
 mod session;
 
@@ -58,7 +60,9 @@ fn nothing_captured_runs_or_loads() {
     for address in dom.attributes("href") {
         assert!(address.starts_with("#r"), "a link leads to {address}");
     }
-    assert!(dom.attributes("style").is_empty() && dom.attributes("src").is_empty());
+    assert_eq!(dom.attributes("src"), Vec::<String>::new());
+    // The page's own script sets the heights of what is out of sight.
+    assert!(dom.attributes("style").iter().all(|style| style.starts_with("contain-intrinsic-size: auto ") && style.len() < 50));
     assert_eq!(dom.handlers(), Vec::<&str>::new());
     assert_eq!(dom.console, Vec::<String>::new(), "the policy had nothing to refuse");
     assert_eq!(canary.asked(), Vec::<String>::new(), "nothing was loaded");

@@ -285,7 +285,7 @@ fn replay(item: Item<'_>, engine: &mut Engine, outlet: &mut Outlet) {
         Item::Fork { time, parent, child } => engine.fork(parent, child, time),
         Item::Exec { time, process } => {
             if let Known::Recorded(recorded) = outlet.known() {
-                recorded.forget(process);
+                recorded.exec(process);
             }
             engine.exec(process, time);
         }

@@ -1,6 +1,7 @@
 //! The command line.
 //!
-//! - `args` has commands and flags; `serve` runs the server; `events` and `summaries` ask a running one, `follow` stays with it.
+//! - `args` has commands and flags; `serve` runs the server; `events` and `summaries` ask a running one, `follow` stays
+//!   with it, `replay` puts a session together.
 //! - `client` is the way to it; `failure` is how its errors reach the person; `shown`, `json`, `csv` and `text` write what is
 //!   shown.
 //!
@@ -14,6 +15,7 @@ mod events;
 mod failure;
 mod follow;
 mod json;
+mod replay;
 mod serve;
 mod shown;
 mod summaries;
@@ -42,6 +44,7 @@ pub fn main() -> ExitCode {
         Command::Events(events) => events.export.color,
         Command::Sessions(sessions) => sessions.export.color,
         Command::Sensors(sensors) => sensors.output.color,
+        Command::Replay(replay) => replay.color,
         Command::Serve(_) | Command::Config | Command::Health(_) | Command::Completions { .. } => ColorChoice::Auto,
     };
     match run(args.command) {
@@ -63,6 +66,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Events(args) => client::block_on(events::events(*args)),
         Command::Sessions(args) => client::block_on(summaries::sessions(*args)),
         Command::Sensors(args) => client::block_on(summaries::sensors(*args)),
+        Command::Replay(args) => client::block_on(replay::replay(*args)),
         Command::Health(connection) => client::block_on(client::health(&connection)),
     }
 }

@@ -13,7 +13,7 @@
 use present::find::lower;
 
 /// Numbers of different bits.
-pub const BITS: usize = 32_000;
+pub const BITS: usize = 23_808;
 
 /// Bits of one text that are asked for at most.
 const MAX_ASKED: usize = 48;

@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use mcp_sensor_proto::v1::collector_service_client::CollectorServiceClient;
 use mcp_sensor_proto::v1::event::Body;
-use mcp_sensor_proto::v1::{Event, Peer, QueryRequest, ToolCall};
+use mcp_sensor_proto::v1::loss::Count;
+use mcp_sensor_proto::v1::{self, Event, Loss, Peer, QueryRequest, Session, ToolCall};
 use tonic::transport::Channel;
 
 use crate::support::*;
@@ -179,7 +180,7 @@ fn exit_codes_are_as_documented() {
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
         assert!(stderr.contains(said), "{arguments:?}: {stderr}");
     }
-    for command in ["serve", "tail", "events", "sessions", "sensors", "health", "config", "completions"] {
+    for command in ["serve", "tail", "events", "sessions", "sensors", "replay", "health", "config", "completions"] {
         let output = run(&[command, "--help"], directory.path());
         let help = String::from_utf8_lossy(&output.stdout);
         assert!(help.contains("Example"), "{command}: {help}");
@@ -347,4 +348,67 @@ async fn a_running_collector_is_healthy_and_tells_its_own_state() {
     assert_eq!((lines.len(), &lines[0]["node"]), (2, &serde_json::json!("host")));
     assert_eq!(lines[1]["collector"]["events"], "3");
     running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_replayed_from_the_store_with_what_its_sensor_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let running = start_in(directory, |settings| settings.store.partition_events = Some(700)).await;
+    let mut sensor = running.sensor(1).await;
+    // More than a page, other sessions between, and an id that another begins with.
+    let told = |sequence: u64| {
+        let id = ["abc0000000000000", "abc00000000000001", "abd0000000000000"][(sequence % 3) as usize];
+        let call = ToolCall { state: 2, request_id: sequence.to_string(), tool: format!("tool_{sequence}"), ..ToolCall::default() };
+        Event { session: Some(Session { id: id.to_owned(), ..Session::default() }), body: Some(Body::ToolCall(call)), ..event(1, sequence) }
+    };
+    let mut sent: Vec<Event> = (1..=4_000).map(told).collect();
+    let count = Count { place: 1, reason: 1, count: 7, bytes: 700 };
+    let lost = v1::Sensor { state: 2, loss: Some(Loss { counts: vec![count] }), ..v1::Sensor::default() };
+    sent[1_999] = Event { session: None, client: None, server: None, body: Some(Body::Sensor(lost)), ..event(1, 2_000) };
+    for part in sent.chunks(500) {
+        sensor.send(part).await;
+    }
+    sensor.acked(4_000).await;
+    let path = running.directory.path().to_owned();
+    let page = path.join("page.html");
+    let file = page.to_str().unwrap().to_owned();
+    let outputs = tokio::task::spawn_blocking(move || {
+        [
+            &["replay", "abc0000000000000", "--json"][..],
+            &["replay", "abd", "--lines", "0"],
+            &["replay", "abd", "--markdown"],
+            &["replay", "abd", "--html", &file],
+            &["replay", "abd", "--html", &file],
+            &["replay", "abd", "--html", &file, "--force"],
+            &["replay", "ab"],
+            &["replay", "ffff\u{1b}[2J"],
+        ]
+        .map(|arguments| run(arguments, &path))
+    })
+    .await
+    .unwrap();
+    let text = |output: &Output| {
+        (output.status.code(), String::from_utf8(output.stdout.clone()).unwrap(), String::from_utf8(output.stderr.clone()).unwrap())
+    };
+    let [json, steps, markdown, html, again, forced, several, none] = outputs;
+    let (code, json, stderr) = text(&json);
+    assert_eq!(code, Some(0), "{stderr}");
+    serde_json::from_str::<serde_json::Value>(&json).unwrap();
+    let calls = |text: &str| (1..=4_000_u64).filter(|sequence| text.contains(&format!("\"tool_{sequence}\""))).collect::<Vec<_>>();
+    assert_eq!(calls(&json), (1..=4_000).filter(|sequence| sequence % 3 == 0).collect::<Vec<_>>(), "all of its calls and no others");
+    assert!(json.contains("ring buffer"), "what was lost meanwhile is told");
+    for shown in [&steps, &markdown] {
+        let (code, shown, stderr) = text(shown);
+        assert_eq!(code, Some(0), "{stderr}");
+        assert!(shown.contains("tool_3998") && !shown.contains("tool_3999"), "{shown}");
+    }
+    assert_eq!(text(&html).0, Some(0), "{html:?}");
+    assert!(std::fs::read_to_string(&page).unwrap().contains("tool_3998"));
+    let (code, _, stderr) = text(&again);
+    assert!(code == Some(1) && stderr.contains("--force"), "{stderr}");
+    assert_eq!(text(&forced).0, Some(0), "{forced:?}");
+    let (code, _, stderr) = text(&several);
+    assert!(code == Some(1) && stderr.contains("abd0000000000000 on host") && stderr.contains("give more of the id"), "{stderr}");
+    let (code, _, stderr) = text(&none);
+    assert!(code == Some(1) && stderr.contains("nothing is stored of a session `ffff\u{241b}[2J`"), "{stderr}");
 }

@@ -1,6 +1,6 @@
 //! Puts rows together of steps: which stand for a whole exchange, and what runs beside each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mcp_sensor_proto::v1::{Peer, Session};
 
@@ -138,7 +138,7 @@ impl Finished {
 fn rows(timeline: &Timeline) -> Vec<Row> {
     let mut rows = Vec::with_capacity(timeline.steps.len());
     let mut open: BTreeMap<usize, (bool, usize)> = BTreeMap::new();
-    let mut used = [[false; LANES]; 2];
+    let mut used: BTreeSet<(bool, usize)> = BTreeSet::new();
     let mut steps = timeline.steps.iter().enumerate().peekable();
     while let Some((position, step)) = steps.next() {
         let mut bars: Vec<Bar> = Vec::new();
@@ -149,8 +149,7 @@ fn rows(timeline: &Timeline) -> Vec<Row> {
         match step.what {
             What::Begin(exchange) => {
                 let on_client = timeline.exchanges.get(exchange).is_some_and(|exchange| exchange.way == Way::ToClient);
-                let lanes = &mut used[usize::from(on_client)];
-                let free = lanes.iter().position(|used| !used);
+                let free = (0..LANES).find(|lane| !used.contains(&(on_client, *lane)));
                 let next = steps.peek().map(|(_, step)| &step.what);
                 let is_whole = matches!(next, Some(What::Turn(other, 0)) if *other == exchange);
                 if is_whole {
@@ -160,9 +159,7 @@ fn rows(timeline: &Timeline) -> Vec<Row> {
                     let goes_on = !is_whole && timeline.exchanges.get(exchange).is_some_and(|exchange| !exchange.turns.is_empty());
                     bars.push(bar(on_client, lane, if goes_on { Shape::Begin } else { Shape::Whole }));
                     if goes_on {
-                        if let Some(used) = lanes.get_mut(lane) {
-                            *used = true;
-                        }
+                        used.insert((on_client, lane));
                         open.insert(exchange, (on_client, lane));
                     }
                 }
@@ -180,11 +177,9 @@ fn rows(timeline: &Timeline) -> Vec<Row> {
     rows
 }
 
-fn close(open: &mut BTreeMap<usize, (bool, usize)>, used: &mut [[bool; LANES]; 2], bars: &mut [Bar], exchange: usize) {
+fn close(open: &mut BTreeMap<usize, (bool, usize)>, used: &mut BTreeSet<(bool, usize)>, bars: &mut [Bar], exchange: usize) {
     let Some((on_client, lane)) = open.remove(&exchange) else { return };
-    if let Some(used) = used[usize::from(on_client)].get_mut(lane) {
-        *used = false;
-    }
+    used.remove(&(on_client, lane));
     for bar in bars.iter_mut().filter(|bar| bar.on_client == on_client && usize::from(bar.lane) == lane) {
         bar.shape = Shape::End;
     }

@@ -72,13 +72,18 @@ impl Timeline {
     /// Adds a step, if there is room. `must`: it ends what has its place already.
     fn step(&mut self, time: i64, what: What, peers: Pair, must: bool) -> bool {
         if self.steps.len() >= self.limits.entries && !must {
-            self.left_out.count += 1;
-            self.left_out.since.get_or_insert(time);
-            self.left_out.until = time;
+            self.leave_out(time);
             return false;
         }
         self.steps.push(Step { time, what, peers });
         true
+    }
+
+    /// Counts a step that has no room.
+    fn leave_out(&mut self, time: i64) {
+        self.left_out.count += 1;
+        self.left_out.since.get_or_insert(time);
+        self.left_out.until = time;
     }
 
     fn text(&mut self, text: &str, was_cut: bool) -> Text {
@@ -198,9 +203,7 @@ impl Timeline {
         let Some(exchange) = self.exchanges.get_mut(position) else { return };
         let time = turn.time;
         if exchange.turns.len() >= MAX_TURNS {
-            self.left_out.count += 1;
-            self.left_out.since.get_or_insert(time);
-            self.left_out.until = time;
+            self.leave_out(time);
             return;
         }
         exchange.turns.push(turn);
@@ -227,9 +230,7 @@ impl Timeline {
 
     fn single(&mut self, time: i64, way: Way, message: &Message, of: Option<usize>, peers: Pair) {
         if self.steps.len() >= self.limits.entries {
-            self.left_out.count += 1;
-            self.left_out.since.get_or_insert(time);
-            self.left_out.until = time;
+            self.leave_out(time);
             return;
         }
         let is_cancellation = message.method == "notifications/cancelled" && message.r#type() == Type::Notification;
@@ -314,9 +315,7 @@ impl Timeline {
     /// The end of a call whose beginning was not told.
     fn ended_unseen(&mut self, time: i64, call: &ToolCall, peers: Pair) {
         if self.steps.len() >= self.limits.entries {
-            self.left_out.count += 1;
-            self.left_out.since.get_or_insert(time);
-            self.left_out.until = time;
+            self.leave_out(time);
             return;
         }
         let duration = call.duration_ms.map_or(0, nanoseconds);

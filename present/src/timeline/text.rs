@@ -41,6 +41,9 @@ const LEFT: usize = 12 + 2 + 9 + 2 + 1 + 1;
 /// Lanes that are drawn in text.
 const LANES: usize = 4;
 
+/// Columns of a word that a peer chose.
+const WORD: usize = 64;
+
 /// Problems that are listed at the head.
 const MAX_PROBLEMS: usize = 12;
 
@@ -139,7 +142,7 @@ impl Finished {
         let mut line = Line::own(Style::PLAIN, "MCP");
         if !session.protocol_version.is_empty() {
             line.push_own(Style::PLAIN, " ");
-            line.push_raw(Style::PLAIN, &session.protocol_version);
+            line.push_line(Line::raw(Style::PLAIN, &session.protocol_version).cut(WORD));
             line.push_own(Style::DIM, " (as they say)");
         }
         let carrier = words::carrier(session);
@@ -149,7 +152,7 @@ impl Finished {
         let mut add = |words: &str, value: &str| {
             if !value.is_empty() {
                 line.push_own(Style::PLAIN, words);
-                line.push_raw(Style::PLAIN, value);
+                line.push_line(Line::raw(Style::PLAIN, value).cut(WORD));
             }
         };
         add(", MCP session id ", &session.mcp_session_id);
@@ -292,7 +295,7 @@ impl Printer<'_> {
         }
         let took = view.took.map(units::duration).unwrap_or_default();
         let room = self.options.columns.saturating_sub(line.width() + took.len() + 2);
-        line.push_line(summary(view).fill(room));
+        line.push_line(summary(view, room).fill(room));
         line.push_own(Style::DIM, &format!("  {took}"));
         self.line(&line.cut(self.options.columns))?;
 
@@ -355,17 +358,22 @@ impl Printer<'_> {
     }
 }
 
-/// What a row says in one line.
-fn summary(view: &View<'_>) -> Line {
-    let mut line = Line::default();
-    line.push_line(view.title.clone());
-    if !view.said.is_empty() {
+/// What a row says in one line: what is short leaves its room to what is long.
+fn summary(view: &View<'_>, columns: usize) -> Line {
+    let mut line = view.title.clone().cut(columns * 3 / 5);
+    let left = columns.saturating_sub(line.width());
+    let for_outcome = match view.outcome.width() {
+        0 => 0,
+        width => (width + 3).min((left / 2).max(left.saturating_sub(view.said.width() + 2))),
+    };
+    let for_said = left.saturating_sub(for_outcome + 2);
+    if !view.said.is_empty() && for_said >= 4 {
         line.push_own(Style::PLAIN, "  ");
-        line.push_line(view.said.clone());
+        line.push_line(view.said.clone().cut(for_said));
     }
-    if !view.outcome.is_empty() {
+    if for_outcome > 4 {
         line.push_own(Style::DIM, " → ");
-        line.push_line(view.outcome.clone());
+        line.push_line(view.outcome.clone().cut(for_outcome - 3));
     }
     line
 }

@@ -31,7 +31,8 @@ pub struct Live {
 #[derive(Default)]
 pub struct Recorded {
     boot_time: u64,
-    peers: FxHashMap<ProcessId, Arc<v1::Peer>>,
+    /// What was told last, and whether more will be told: the process runs another program by now.
+    peers: FxHashMap<ProcessId, (Arc<v1::Peer>, bool)>,
     ages: VecDeque<ProcessId>,
 }
 
@@ -61,7 +62,7 @@ impl Known {
     pub fn is_pending(&self, process: ProcessId) -> bool {
         match self {
             Self::Live(live) => live.identities.pending(process),
-            Self::Recorded(recorded) => !recorded.peers.contains_key(&process),
+            Self::Recorded(recorded) => recorded.peers.get(&process).is_none_or(|(_, stale)| *stale),
         }
     }
 
@@ -94,7 +95,7 @@ impl Live {
 impl Recorded {
     /// Takes what the recording tells of a process.
     pub fn learn(&mut self, process: ProcessId, peer: v1::Peer) {
-        if self.peers.insert(process, Arc::new(peer)).is_none() && !self.ages.contains(&process) {
+        if self.peers.insert(process, (Arc::new(peer), false)).is_none() {
             self.ages.push_back(process);
             if self.ages.len() > PROCESSES
                 && let Some(oldest) = self.ages.pop_front()
@@ -105,12 +106,14 @@ impl Recorded {
     }
 
     /// The process runs another program now: the recording tells more.
-    pub fn forget(&mut self, process: ProcessId) {
-        self.peers.remove(&process);
+    pub fn exec(&mut self, process: ProcessId) {
+        if let Some((_, stale)) = self.peers.get_mut(&process) {
+            *stale = true;
+        }
     }
 
     fn peer(&mut self, process: ProcessId) -> Arc<v1::Peer> {
-        if let Some(peer) = self.peers.get(&process) {
+        if let Some((peer, _)) = self.peers.get(&process) {
             return Arc::clone(peer);
         }
         Arc::new(v1::Peer { pid: process.pid, start_time: Some(self.timestamp(process.start_time)), ..v1::Peer::default() })

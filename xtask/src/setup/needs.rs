@@ -137,6 +137,14 @@ fn tests() -> Vec<Need> {
             install: None,
             by_hand: "install tshark (Wireshark's command line) with your package manager",
         },
+        Need {
+            name: "Chromium",
+            purpose: "opens the pages of sessions in the tests that prove that nothing captured runs",
+            present: || ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"].iter().any(|name| which(name).is_some()),
+            debian: &["chromium"],
+            install: None,
+            by_hand: "install Chromium or Chrome with your package manager",
+        },
     ]
 }
 

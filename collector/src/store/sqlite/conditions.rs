@@ -1,145 +1,128 @@
-//! A filter as SQL.
+//! A filter as SQL, and as bits of signatures.
 //!
-//! Each pattern is compared with the names once, not with the events; what is left are conditions on numbers. In a sealed
-//! partition one of them, that has an index and few numbers, leads: each of its numbers is looked up by itself, in the order of
-//! the cursors, so that a page costs what it has in it, however many events there are.
+//! Each pattern is compared with the names once, not with the events; what is left are conditions on numbers. By these the
+//! signatures of blocks ([`super::sign`]) tell where to look, and SQL looks there.
 
-use present::find::{Name, Place};
+use present::find::{Name, Place, Process};
 use rusqlite::Connection;
 
+use super::sign::{self, Asked, Column};
 use crate::event::{Filter, PeerKey};
 use crate::store::{Doing as _, StoreError};
 
-/// Numbers of a condition above which it does not lead.
-const MANY: usize = 64;
+/// Numbers of a field above which it does not tell where to look.
+const MANY: usize = 512;
 
-/// One field's condition: one of these columns has one of these numbers.
-#[derive(Clone, Debug)]
-struct Condition {
-    choices: Vec<(&'static str, Vec<i64>)>,
-    /// Its columns have indexes in sealed partitions.
-    has_index: bool,
-}
-
-/// All conditions on the rows of a partition.
+/// Conditions on the rows of a partition.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Conditions {
-    /// Begins with ` AND`, or is empty: what cannot lead.
-    plain: String,
-    /// The first that can, leads.
-    fields: Vec<Condition>,
+    /// Begins with ` AND`, or is empty.
+    sql: String,
+    /// What the signature of a block with a match has.
+    asked: Vec<Asked>,
 }
 
-/// A column and the numbers that a field of a filter asks for.
-type Find<'a> = dyn Fn() -> rusqlite::Result<Vec<(&'static str, Vec<i64>)>> + 'a;
-
-/// Conditions on the rows of partitions that have the columns of `format`. `None` where nothing can match.
+/// Conditions on the rows of partitions of `format`. `None` where nothing can match.
 pub(super) fn conditions(connection: &Connection, filter: &Filter, format: i64) -> Result<Option<Conditions>, StoreError> {
-    // Text is not looked for here, but in what the rows stand for.
-    let Filter { nodes, servers, clients, tools, kinds, min_severity, sessions, methods, processes, containers, failures, .. } = filter;
-    let mut conditions = Conditions::default();
-    if !kinds.is_empty() {
-        let list: Vec<String> = kinds.iter().map(u8::to_string).collect();
-        conditions.plain.push_str(&format!(" AND kind IN ({})", list.join(",")));
-    }
-    if *min_severity > 0 {
-        conditions.plain.push_str(&format!(" AND severity >= {min_severity}"));
-    }
-    let of_processes = || -> rusqlite::Result<Vec<(&'static str, Vec<i64>)>> {
-        let named = peers(connection, |peer| processes.iter().any(|process| process.is_named(&peer.called())))?;
-        let mut ids = Vec::new();
-        for pid in processes.iter().filter_map(present::find::Process::pid) {
-            ids.extend(process_ids(connection, pid)?);
-        }
-        Ok(vec![("client", named.clone()), ("server", named), ("client_process", ids.clone()), ("server_process", ids)])
-    };
-    let of_containers = || -> rusqlite::Result<Vec<(&'static str, Vec<i64>)>> {
-        let ids = places(connection, containers)?;
-        Ok(vec![("client_process", ids.clone()), ("server_process", ids)])
-    };
-    let is_new = format >= super::schema::FORMAT;
-    // In the order in which they lead: those that most often have the fewest events first.
-    let wanted: [(bool, bool, &Find<'_>); 9] = [
-        (!sessions.is_empty(), true, &|| Ok(vec![("session", session_ids(connection, sessions)?)])),
-        (!containers.is_empty() && is_new, true, &of_containers),
-        (!failures.is_empty() && is_new, true, &|| Ok(vec![("failure", failures.iter().map(|failure| i64::from(*failure)).collect())])),
-        (!tools.is_empty(), true, &|| Ok(vec![("tool", strings(connection, |text| Filter::matches_text(tools, text))?)])),
-        (!processes.is_empty() && is_new, true, &of_processes),
-        (!servers.is_empty(), true, &|| Ok(vec![("server", named(connection, servers)?)])),
-        (!clients.is_empty(), true, &|| Ok(vec![("client", named(connection, clients)?)])),
-        (!methods.is_empty(), false, &|| Ok(vec![("method", strings(connection, |text| Filter::matches_text(methods, text))?)])),
-        (!nodes.is_empty(), false, &|| Ok(vec![("node", strings(connection, |text| nodes.iter().any(|node| node == text))?)])),
-    ];
-    for (is_asked, has_index, find) in wanted {
-        if !is_asked {
-            continue;
-        }
-        let mut choices = find().doing("looking up names")?;
-        choices.retain(|(_, ids)| !ids.is_empty());
-        if choices.is_empty() {
-            return Ok(None);
-        }
-        conditions.fields.push(Condition { choices, has_index });
-    }
-    Ok(Some(conditions))
-}
-
-impl Condition {
-    fn leads(&self) -> bool {
-        self.has_index && self.choices.iter().map(|(_, ids)| ids.len()).sum::<usize>() <= MANY
-    }
-
-    /// Without use of an index.
-    fn sql(&self) -> String {
-        let one = |(column, ids): &(&str, Vec<i64>)| format!("+{column} IN ({})", list(ids));
-        format!(" AND ({})", self.choices.iter().map(one).collect::<Vec<_>>().join(" OR "))
-    }
+    let made = Conditions::new(connection, filter, format >= super::schema::FORMAT);
+    made.doing("looking up names")
 }
 
 impl Conditions {
+    fn new(connection: &Connection, filter: &Filter, is_new: bool) -> rusqlite::Result<Option<Self>> {
+        let Filter {
+            nodes,
+            servers,
+            clients,
+            tools,
+            kinds,
+            min_severity,
+            sessions,
+            methods,
+            processes,
+            containers,
+            arguments,
+            errors,
+            failures,
+        } = filter;
+        let mut made = Self::default();
+        let mut can_match = true;
+        let mut one_of = |choices: &[(Column, Vec<i64>)]| can_match &= made.one_of(choices);
+        let numbers = |values: &[u8]| values.iter().copied().map(i64::from).collect::<Vec<_>>();
+        if !kinds.is_empty() {
+            one_of(&[(Column::Kind, numbers(kinds))]);
+        }
+        if !nodes.is_empty() {
+            one_of(&[(Column::Node, strings(connection, |text| nodes.iter().any(|node| node == text))?)]);
+        }
+        if !sessions.is_empty() {
+            one_of(&[(Column::Session, session_ids(connection, sessions)?)]);
+        }
+        if !tools.is_empty() {
+            one_of(&[(Column::Tool, strings(connection, |text| Filter::matches_text(tools, text))?)]);
+        }
+        if !methods.is_empty() {
+            one_of(&[(Column::Method, strings(connection, |text| Filter::matches_text(methods, text))?)]);
+        }
+        if !servers.is_empty() {
+            one_of(&[(Column::Server, named(connection, servers)?)]);
+        }
+        if !clients.is_empty() {
+            one_of(&[(Column::Client, named(connection, clients)?)]);
+        }
+        if !processes.is_empty() && is_new {
+            let (names, ids) = of_processes(connection, processes)?;
+            let choices = [(Column::Client, names.clone()), (Column::Server, names)];
+            let by_id = [(Column::ClientProcess, ids.clone()), (Column::ServerProcess, ids)];
+            one_of(&[choices, by_id].concat());
+        }
+        if !containers.is_empty() && is_new {
+            let ids = places(connection, containers)?;
+            one_of(&[(Column::ClientProcess, ids.clone()), (Column::ServerProcess, ids)]);
+        }
+        if !failures.is_empty() && is_new {
+            one_of(&[(Column::Failure, numbers(failures))]);
+        }
+        if *min_severity > 0 {
+            made.sql.push_str(&format!(" AND severity >= {min_severity}"));
+            made.asked.push(sign::severities(*min_severity));
+        }
+        made.asked.extend([arguments, errors].into_iter().filter(|words| !words.is_empty()).map(|words| sign::words(words)));
+        Ok(can_match.then_some(made))
+    }
+
+    /// One of these columns has one of its numbers. False where none has any.
+    fn one_of(&mut self, choices: &[(Column, Vec<i64>)]) -> bool {
+        let choices: Vec<_> = choices.iter().filter(|(_, ids)| !ids.is_empty()).collect();
+        let sql: Vec<String> = choices.iter().map(|(column, ids)| format!("{} IN ({})", column.name(), list(ids))).collect();
+        self.sql.push_str(&format!(" AND ({})", sql.join(" OR ")));
+        if choices.iter().map(|(_, ids)| ids.len()).sum::<usize>() <= MANY {
+            let bits = |(column, ids): &&(Column, Vec<i64>)| ids.iter().map(|id| column.bits(*id).to_vec()).collect::<Vec<_>>();
+            self.asked.push(choices.iter().flat_map(bits).collect());
+        }
+        !choices.is_empty()
+    }
+
     /// Only events between these times.
     pub(super) fn times(&mut self, from: Option<i64>, to: Option<i64>) {
         if let Some(from) = from {
-            self.plain.push_str(&format!(" AND time >= {from}"));
+            self.sql.push_str(&format!(" AND time >= {from}"));
         }
         if let Some(to) = to {
-            self.plain.push_str(&format!(" AND time < {to}"));
+            self.sql.push_str(&format!(" AND time < {to}"));
         }
     }
 
-    /// True where, in a sealed partition, a condition leads.
-    pub(super) fn lead(&self) -> bool {
-        self.fields.iter().any(Condition::leads)
-    }
-
-    /// All conditions without use of an index. Begins with ` AND`, or is empty.
-    pub(super) fn sql(&self) -> String {
-        self.fields.iter().fold(self.plain.clone(), |sql, condition| sql + &condition.sql())
+    /// What the signature of a block with a match has: one of the alternatives of each field.
+    pub(super) fn asked(&self) -> &[Asked] {
+        &self.asked
     }
 
     /// Selects cursor and session of rows with a cursor above `?1` and below `?2`, `?3` at most, in the order of the cursors.
-    pub(super) fn select(&self, partition: i64, sealed: bool, descending: bool) -> String {
+    pub(super) fn select(&self, partition: i64, descending: bool) -> String {
         let order = if descending { "DESC" } else { "ASC" };
-        let arm = |condition: &str| {
-            format!(
-                "SELECT cursor, session FROM rows_{partition} WHERE cursor > ?1 AND cursor < ?2{condition} ORDER BY cursor {order} LIMIT ?3"
-            )
-        };
-        let leader = self.fields.iter().position(Condition::leads).filter(|_| sealed);
-        let Some(leading) = leader.and_then(|position| self.fields.get(position)) else { return arm(&self.sql()) };
-        let others = self.fields.iter().enumerate().filter(|(position, _)| Some(*position) != leader);
-        let rest = others.fold(self.plain.clone(), |sql, (_, condition)| sql + &condition.sql());
-        let arms: Vec<String> = leading
-            .choices
-            .iter()
-            .flat_map(|(column, ids)| ids.iter().map(move |id| (column, id)))
-            // The indexes leave out 0, and SQLite must be told that it is not asked for.
-            .map(|(column, id)| format!("SELECT * FROM ({})", arm(&format!(" AND {column} = {id} AND {column} > 0{rest}"))))
-            .collect();
-        match arms.as_slice() {
-            [one] => one.clone(),
-            _ => format!("{} ORDER BY 1 {order} LIMIT ?3", arms.join(" UNION ")),
-        }
+        let sql = &self.sql;
+        format!("SELECT cursor, session FROM rows_{partition} WHERE cursor > ?1 AND cursor < ?2{sql} ORDER BY cursor {order} LIMIT ?3")
     }
 }
 
@@ -167,7 +150,7 @@ pub(super) fn named(connection: &Connection, names: &[Name]) -> rusqlite::Result
 }
 
 /// Numbers of the peers that are wanted, by their names.
-pub(super) fn peers(connection: &Connection, wanted: impl Fn(&PeerKey) -> bool) -> rusqlite::Result<Vec<i64>> {
+fn peers(connection: &Connection, wanted: impl Fn(&PeerKey) -> bool) -> rusqlite::Result<Vec<i64>> {
     let mut select = connection.prepare_cached("SELECT id, said, short, exe, script, address FROM peers")?;
     let mut rows = select.query([])?;
     let mut ids = Vec::new();
@@ -181,9 +164,17 @@ pub(super) fn peers(connection: &Connection, wanted: impl Fn(&PeerKey) -> bool) 
     Ok(ids)
 }
 
-/// Numbers of the processes with this id.
-pub(super) fn process_ids(connection: &Connection, pid: u32) -> rusqlite::Result<Vec<i64>> {
-    connection.prepare_cached("SELECT id FROM processes WHERE pid = ?1")?.query_map([pid], |row| row.get(0))?.collect()
+/// Numbers of the peers that have one of the names, and of the processes that have one of the ids.
+pub(super) fn of_processes(connection: &Connection, wanted: &[Process]) -> rusqlite::Result<(Vec<i64>, Vec<i64>)> {
+    let names = peers(connection, |peer| wanted.iter().any(|process| process.is_named(&peer.called())))?;
+    let mut select = connection.prepare_cached("SELECT id FROM processes WHERE pid = ?1")?;
+    let mut ids = Vec::new();
+    for pid in wanted.iter().filter_map(Process::pid) {
+        for id in select.query_map([pid], |row| row.get(0))? {
+            ids.push(id?);
+        }
+    }
+    Ok((names, ids))
 }
 
 /// Numbers of the processes that run in one of these containers or pods.

@@ -148,9 +148,9 @@ impl Database {
                         self.block.clear();
                         self.signature.clear();
                     }
-                    if writing.entry(entry, chunk.received).doing("writing an event")? {
+                    if let Some(ids) = writing.entry(entry, chunk.received).doing("writing an event")? {
                         self.block.add(entry.cursor, &entry.event);
-                        self.signature.add(&entry.keys);
+                        self.signature.add(&entry.keys, &ids);
                     } else {
                         duplicates += 1;
                     }
@@ -222,11 +222,8 @@ impl Database {
         let Some(partition) = &self.partition else { return Ok(()) };
         let (number, format) = (partition.number, partition.format);
         let transaction = self.connection.unchecked_transaction().doing("beginning to seal a partition")?;
-        for (_, column) in schema::LATE_INDEXES.into_iter().filter(|(since, _)| *since <= format) {
-            schema::create_late_index(&transaction, number, column).doing("indexing a partition")?;
-        }
         if format >= schema::FORMAT {
-            sign::seal(&transaction, number).doing("indexing the text of a partition")?;
+            sign::seal(&transaction, number).doing("indexing a partition")?;
         }
         transaction.execute("UPDATE partitions SET sealed = 1 WHERE number = ?1", [number]).doing("sealing a partition")?;
         transaction.commit().doing("sealing a partition")?;
@@ -317,15 +314,15 @@ struct Writing<'a> {
 }
 
 impl Writing<'_> {
-    /// Writes an event's row. False where an event with its id is there already.
-    fn entry(&mut self, entry: &Entry, received: i64) -> rusqlite::Result<bool> {
+    /// Writes an event's row. `None` where an event with its id is there already.
+    fn entry(&mut self, entry: &Entry, received: i64) -> rusqlite::Result<Option<Ids>> {
         let Entry { cursor, keys, event } = entry;
         let (connection, number) = (self.connection, self.partition.number);
         let id = keys.id.to_be_bytes();
         for sealed in self.sealed.iter().rev().filter(|sealed| (sealed.min_id..=sealed.max_id).contains(&id)) {
             let mut look = connection.prepare_cached(&format!("SELECT 1 FROM rows_{} WHERE id = ?1", sealed.number))?;
             if look.exists([id])? {
-                return Ok(false);
+                return Ok(None);
             }
         }
         let cursor = super::sums::number(*cursor);
@@ -356,7 +353,7 @@ impl Writing<'_> {
             keys.failure
         ];
         if self.insert.execute(row)? == 0 {
-            return Ok(false);
+            return Ok(None);
         }
         self.sums.event(keys, ids, cursor);
         let partition = &mut *self.partition;
@@ -372,7 +369,7 @@ impl Writing<'_> {
         partition.max_id = partition.max_id.max(id);
         partition.events += 1;
         partition.bytes += i64::try_from(event.len()).unwrap_or(i64::MAX);
-        Ok(true)
+        Ok(Some(ids))
     }
 }
 

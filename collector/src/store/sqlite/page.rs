@@ -136,19 +136,11 @@ impl Scan<'_> {
         let compare = self.filter.has_text()
             || (!is_new && (!self.filter.failures.is_empty() || !self.filter.processes.is_empty() || !self.filter.containers.is_empty()));
         let bounds = (number(self.after).max(part.first - 1), number(self.before).min(part.last.saturating_add(1)));
-        let (mut ranges, mut among) = (vec![bounds], None);
-        if self.filter.has_text() && is_new {
-            let found = self.candidates(part, bounds)?;
-            if part.sealed && conditions.lead() {
-                among = Some(found);
-            } else {
-                ranges = found;
-            }
-        }
+        let mut ranges = if is_new && !conditions.asked().is_empty() { self.candidates(part, conditions, bounds)? } else { vec![bounds] };
         if self.descending {
             ranges.reverse();
         }
-        let sql = conditions.select(part.number, part.sealed, self.descending);
+        let sql = conditions.select(part.number, self.descending);
         let mut select = self.connection.prepare(&sql).doing("searching events")?;
         let mut blocks = Blocks { connection: self.connection, partition: part.number, zstd, events: Vec::new() };
         for (mut after, mut before) in ranges {
@@ -161,9 +153,8 @@ impl Scan<'_> {
                 let is_last = rows.len() < limit;
                 for (cursor, session) in rows {
                     *if self.descending { &mut before } else { &mut after } = cursor;
-                    let is_candidate = among.as_ref().is_none_or(|ranges| contains(ranges, cursor));
                     let mut hit = Hit { cursor: cursor.unsigned_abs(), session, event: None };
-                    if is_candidate && look.wants(session) {
+                    if look.wants(session) {
                         if compare {
                             let event = blocks.event(hit.cursor)?;
                             // What is stored was checked when it came.
@@ -187,9 +178,10 @@ impl Scan<'_> {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Where in a partition the text may be: pairs of cursors, what is between them; neighbours are one.
-    fn candidates(&self, part: Part, (after, before): (i64, i64)) -> Result<Vec<(i64, i64)>, StoreError> {
-        let blocks = sign::candidates(self.connection, part.number, part.sealed, part.last, self.filter).doing("searching text")?;
+    /// Where in a partition matches may be: pairs of cursors, what is between them; neighbours are one.
+    fn candidates(&self, part: Part, conditions: &Conditions, (after, before): (i64, i64)) -> Result<Vec<(i64, i64)>, StoreError> {
+        let blocks =
+            sign::candidates(self.connection, part.number, part.sealed, part.last, conditions.asked()).doing("searching events")?;
         let mut ranges: Vec<(i64, i64)> = Vec::new();
         for (first, end) in blocks {
             let range = ((first - 1).max(after), end.min(before));
@@ -201,12 +193,6 @@ impl Scan<'_> {
         }
         Ok(ranges)
     }
-}
-
-/// True where one of the ranges, which are in order, has the cursor between its ends.
-fn contains(ranges: &[(i64, i64)], cursor: i64) -> bool {
-    let position = ranges.partition_point(|(_, before)| *before <= cursor);
-    ranges.get(position).is_some_and(|(after, _)| *after < cursor)
 }
 
 /// Fills a page.

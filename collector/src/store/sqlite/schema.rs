@@ -1,9 +1,9 @@
 //! The tables, and how older ones become new ones.
 //!
 //! Events lie in partitions, each with two tables: `rows_N` with what can be asked for, narrow and numeric, and `blocks_N`
-//! with the encoded events, some together and compressed; and what tells where in the blocks a text may be (`signs_N` while it
-//! is open, `slices_N` after: see [`super::sign`]). A partition that is full is sealed: it gets its indexes then, all at once,
-//! and is never written again. Deleting by age or size drops whole partitions.
+//! with the encoded events, some together and compressed; and what tells which blocks to look into (`signs_N` while it is open,
+//! `slices_N` after: see [`super::sign`]). A partition that is full is sealed and never written again. Deleting by age or size
+//! drops whole partitions.
 //!
 //! Invariant: a database is at exactly one version; each migration and its version are one transaction.
 
@@ -64,7 +64,8 @@ pub(super) const MIGRATIONS: [&str; 3] = [
      ALTER TABLE partitions ADD COLUMN format INTEGER NOT NULL DEFAULT 1;",
 ];
 
-/// The format of new partitions. Since 2 their rows have processes and failures, and their blocks signatures.
+/// The format of new partitions. Since 2 their rows have processes and failures, and their blocks signatures;
+/// those of before have indexes of some columns, which nothing uses any more.
 pub(super) const FORMAT: i64 = 2;
 
 /// The newest version.
@@ -114,15 +115,6 @@ pub(super) fn create_partition(connection: &Connection, number: i64) -> rusqlite
          CREATE TABLE blocks_{number} (first INTEGER PRIMARY KEY, data BLOB NOT NULL);
          CREATE TABLE signs_{number} (first INTEGER PRIMARY KEY, bits BLOB NOT NULL);"
     ))
-}
-
-/// Columns that get an index when a partition is sealed, with the format that has them first.
-pub(super) const LATE_INDEXES: [(i64, &str); 7] =
-    [(1, "session"), (1, "tool"), (1, "server"), (1, "client"), (2, "client_process"), (2, "server_process"), (2, "failure")];
-
-/// Makes one index of a partition that is full.
-pub(super) fn create_late_index(connection: &Connection, number: i64, column: &str) -> rusqlite::Result<()> {
-    connection.execute_batch(&format!("CREATE INDEX IF NOT EXISTS {column}_{number} ON rows_{number} ({column}) WHERE {column} > 0;"))
 }
 
 /// Removes a partition.

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
-use super::conditions::{list, named, peers, places, process_ids, strings};
+use super::conditions::{list, named, of_processes, places, strings};
 use super::page;
 use super::sums::number;
 use crate::event::Filter;
@@ -149,12 +149,8 @@ pub(super) fn sessions(connection: &Connection, query: &SessionQuery) -> Result<
             wanted.push_str(&format!(" AND EXISTS (SELECT 1 FROM session_methods WHERE session = sessions.id AND method IN ({ids}))"));
         }
         if !filter.processes.is_empty() {
-            let names = list(&peers(connection, |peer| filter.processes.iter().any(|process| process.is_named(&peer.called())))?);
-            let mut ids = Vec::new();
-            for pid in filter.processes.iter().filter_map(present::find::Process::pid) {
-                ids.extend(process_ids(connection, pid)?);
-            }
-            let ids = list(&ids);
+            let (names, ids) = of_processes(connection, &filter.processes)?;
+            let (names, ids) = (list(&names), list(&ids));
             wanted.push_str(&format!(
                 " AND (client IN ({names}) OR server IN ({names}) OR client_process IN ({ids}) OR server_process IN ({ids}))"
             ));

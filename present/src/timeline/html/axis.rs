@@ -49,7 +49,7 @@ impl Scale {
         points.extend(times.next().map(|time| (time, 0.0)));
         for (time, step) in times.zip(steps) {
             let width = step.min(cap) / total * WIDTH as f64;
-            if step > 1.5 * cap {
+            if step > 3.0 * cap {
                 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a difference of times that ascend")]
                 breaks.push((at + width / 2.0, step as u64));
             }

@@ -40,6 +40,11 @@ impl<'o> Page<'o> {
                 '>' => self.buffer.push_str("&gt;"),
                 '"' => self.buffer.push_str("&quot;"),
                 '\'' => self.buffer.push_str("&#39;"),
+                // Few fonts have the control pictures.
+                '\u{240a}' => self.buffer.push('↵'),
+                '\u{2409}' => self.buffer.push('⇥'),
+                '\u{2421}' => self.buffer.push_str("\\x7f"),
+                picture @ '\u{2400}'..='\u{241f}' => self.buffer.push_str(&format!("\\x{:02x}", u32::from(picture) - 0x2400)),
                 other => self.buffer.push(other),
             }
         }
@@ -55,6 +60,8 @@ impl<'o> Page<'o> {
     pub(super) fn line(&mut self, line: &Line) {
         let mut marked = 0;
         for (style, text, is_escape) in line.parts() {
+            // The sign that something was cut off goes with escapes, but is none.
+            let is_escape = is_escape && text != "…";
             marked += usize::from(is_escape);
             let class = class(style);
             if is_escape && marked <= MARKED {
@@ -64,6 +71,19 @@ impl<'o> Page<'o> {
             } else {
                 self.element("i", class, |page| page.text(text));
             }
+        }
+    }
+
+    /// Safe text with its styles, in an element of its own. One, where one is enough: there are many.
+    pub(super) fn span(&mut self, name: &str, line: &Line) {
+        let mut parts = line.parts();
+        if let (Some((style, text, false)), None) = (parts.next(), parts.next()) {
+            let class = class(style);
+            self.buffer.extend(["<span class=\"", name, if class.is_empty() { "" } else { " " }, class, "\">"]);
+            self.text(text);
+            self.own("</span>");
+        } else {
+            self.element("span", name, |page| page.line(line));
         }
     }
 
@@ -89,19 +109,11 @@ impl<'o> Page<'o> {
         }
     }
 
-    /// A character that was made visible, set apart from text that only looks like it. Few fonts have the control
-    /// pictures, and here the colour tells what is an escape.
+    /// A character that was made visible, set apart from text that only looks like it.
     fn escape(&mut self, shown: &str) {
-        let control = shown.chars().next().map_or(0, u32::from).wrapping_sub(0x2400);
-        match control {
-            0x0a => self.element("i", "d", |page| page.text("↵")),
-            0x09 => self.element("i", "d", |page| page.text("⇥")),
-            0..=0x1f | 0x21 => {
-                let code = if control == 0x21 { 0x7f } else { control };
-                self.element("i", "x", |page| page.text(&format!("\\x{code:02x}")));
-            }
-            _ => self.element("i", "x", |page| page.text(shown)),
-        }
+        // Line ends and tabs deceive nobody.
+        let class = if matches!(shown, "\u{240a}" | "\u{2409}") { "d" } else { "x" };
+        self.element("i", class, |page| page.text(shown));
     }
 
     pub(super) fn element(&mut self, name: &str, class: &str, content: impl FnOnce(&mut Self)) {
@@ -137,4 +149,63 @@ fn class(style: Style) -> &'static str {
         (Style::ERROR.dimmed(), "e"),
     ];
     CLASSES.iter().find(|(known, _)| *known == style).map_or("", |(_, class)| class)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn page(write: impl FnOnce(&mut Page<'_>)) -> String {
+        let mut out = Vec::new();
+        let mut page = Page::new(&mut out);
+        write(&mut page);
+        page.finish().unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    /// What a browser would show of it.
+    fn read(html: &str) -> String {
+        let bare = ["<i class=\"x\">", "<i class=\"d\">", "</i>"].iter().fold(html.to_owned(), |html, tag| html.replace(tag, ""));
+        assert!(!bare.contains(['<', '>', '"', '\'']), "{bare:?}");
+        let entities = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#39;", "'"), ("&amp;", "&")];
+        for (position, _) in bare.match_indices('&') {
+            assert!(entities.iter().any(|(entity, _)| bare[position..].starts_with(entity)), "{bare:?}");
+        }
+        entities.iter().fold(bare, |bare, (entity, character)| bare.replace(entity, character))
+    }
+
+    /// The same text with what cannot be seen made visible, by another way.
+    fn visible(text: &str, keeps_lines: bool) -> String {
+        let mut shown = String::new();
+        for piece in pieces(text) {
+            let mut one = String::new();
+            piece.show(&mut one);
+            match (piece, one.chars().next()) {
+                (Piece::Text(text), _) => shown.push_str(text),
+                (Piece::Escape(character @ ('\n' | '\t')), _) if keeps_lines => shown.push(character),
+                (Piece::Escape('\n'), _) => shown.push('↵'),
+                (Piece::Escape('\t'), _) => shown.push('⇥'),
+                (Piece::Escape(character @ ('\0'..='\u{1f}' | '\u{7f}')), _) => shown.push_str(&format!("\\x{:02x}", u32::from(character))),
+                _ => shown.push_str(&one),
+            }
+        }
+        shown
+    }
+
+    #[test]
+    fn markup_becomes_text() {
+        assert_eq!(page(|page| page.text("<b a='1\">&amp;")), "&lt;b a=&#39;1&quot;&gt;&amp;amp;");
+        assert_eq!(page(|page| page.block("a\n\u{1b}[1m\u{202e}")), "a\n<i class=\"x\">\\x1b</i>[1m<i class=\"x\">\\u{202e}</i>");
+    }
+
+    proptest! {
+        #[test]
+        fn text_is_read_as_what_it_says(text in "[<>&\"'/a-z\\x00-\\x1f\\x7f-\\x{ff}\u{2000}-\u{2fff};#!-]{0,60}") {
+            prop_assert_eq!(read(&page(|page| page.block(&text))), visible(&text, true));
+            prop_assert_eq!(read(&page(|page| page.raw(&text))), visible(&text, false));
+            prop_assert_eq!(read(&page(|page| page.line(&Line::raw(Style::PLAIN, &text)))), visible(&text, false));
+        }
+    }
 }

@@ -7,9 +7,12 @@ use mcp_sensor_proto::v1::Peer;
 use super::super::finish::Finished;
 use super::super::text::facts_of;
 use super::escape::Page;
-use crate::style::Style;
+use crate::style::{Line, Style};
 use crate::table::peers::label;
 use crate::units::{self, Moment};
+
+/// Columns of a name in a heading. All of it stands among the facts.
+const NAME: usize = 60;
 
 /// Problems that are listed.
 const MAX_PROBLEMS: usize = 50;
@@ -24,9 +27,9 @@ impl Finished {
             page.own("Session ");
             page.raw(&self.timeline.session.id);
         } else {
-            page.line(&label(self.client(), Style::PLAIN));
+            page.line(&label(self.client(), Style::PLAIN).cut(NAME));
             page.own(" <span class=\"d\">→</span> ");
-            page.line(&label(self.server(), Style::PLAIN));
+            page.line(&label(self.server(), Style::PLAIN).cut(NAME));
         }
         page.own("</h1><div class=\"js tools\" hidden><button id=\"theme\" title=\"Dark or light (t)\">Theme</button>");
         page.own("<button id=\"help\" title=\"Keys (?)\">Keys</button></div></div>\n<p class=\"sub\">");
@@ -59,7 +62,7 @@ impl Finished {
         page.own("<section class=\"missing\"><h2>Something is missing</h2><ul>");
         for missing in &self.missing {
             page.own("<li>");
-            page.text(&missing.text());
+            page.line(missing);
             page.own("</li>");
         }
         page.own("</ul><p>");
@@ -104,12 +107,12 @@ fn html_peer(side: &str, peer: Option<&Peer>, page: &mut Page<'_>) {
     page.own("<details class=\"peer\"><summary><span class=\"side\">");
     page.own(side);
     page.own("</span> ");
-    page.line(&label(peer, Style::BOLD));
+    page.line(&label(peer, Style::BOLD).cut(NAME));
     if let Some(peer) = peer.filter(|peer| !peer.name.is_empty()) {
         page.own(" <span class=\"d\">calls itself</span> ");
-        page.raw(&peer.name);
+        page.line(&Line::raw(Style::PLAIN, &peer.name).cut(NAME));
         page.own(" ");
-        page.raw(&peer.version);
+        page.line(&Line::raw(Style::PLAIN, &peer.version).cut(NAME));
     }
     page.own("</summary><dl>");
     for (name, value) in peer.map(facts_of).unwrap_or_default() {

@@ -49,9 +49,10 @@
   if ($("help")) $("help").addEventListener("click", help);
   if (!list) { root.dataset.ready = "1"; return; }
 
-  const all = [...list.children];
-  const rows = all.filter((row) => row.id);
-  const idles = all.filter((row) => !row.id);
+  const groups = [...list.children].map((group) => ({ group, rows: [...group.children].filter((row) => row.id) }));
+  const rows = groups.flatMap((one) => one.rows);
+  const place = new Map(rows.map((row, at) => [row, at]));
+  const idles = list.querySelectorAll(".idle");
   const problem = (row) => row.classList.contains("p");
   const fold = (row) => row.querySelector(":scope > details");
 
@@ -72,9 +73,12 @@
   };
   const shown = (row) => !row.hidden;
   const index = () => {
-    if (current) return rows.indexOf(current);
+    if (current) return place.get(current);
+    // The one above the first that is in sight.
     const top = 110;
-    return rows.findIndex((row) => shown(row) && row.getBoundingClientRect().bottom > top) - 1;
+    const seen = groups.find((one) => !one.group.hidden && one.group.getBoundingClientRect().bottom > top);
+    const row = seen && seen.rows.find((row) => shown(row) && row.getBoundingClientRect().bottom > top);
+    return row ? place.get(row) - 1 : -1;
   };
   const step = (by, wanted) => {
     for (let at = index() + by; at >= 0 && at < rows.length; at += by) {
@@ -96,14 +100,20 @@
     const wanted = q.value.toLowerCase();
     hits = [];
     let left = 0;
-    for (const row of rows) {
-      const passes = (!wrong.checked || problem(row)) && (!kind.value || row.dataset.k === kind.value)
-        && (!tool.value || row.dataset.t === tool.value);
-      const hit = passes && wanted !== "" && text(row).includes(wanted);
-      if (hit) hits.push(row);
-      const show = passes && (hit || wanted === "" || !only.checked);
-      if (row.hidden === show) row.hidden = !show;
-      left += show;
+    for (const { group, rows } of groups) {
+      const before = left;
+      for (const row of rows) {
+        const passes = (!wrong.checked || problem(row)) && (!kind.value || row.dataset.k === kind.value)
+          && (!tool.value || row.dataset.t === tool.value);
+        const hit = passes && wanted !== "" && text(row).includes(wanted);
+        if (hit) hits.push(row);
+        const show = passes && (hit || wanted === "" || !only.checked);
+        if (row.hidden === show) row.hidden = !show;
+        left += show;
+      }
+      // A group that was never in sight has the height that its rows will have.
+      group.hidden = left === before;
+      group.style.containIntrinsicSize = `auto ${31 * (left - before)}px`;
     }
     isHit = new Set(hits);
     const whole = left === rows.length;
@@ -141,7 +151,7 @@
     CSS.highlights.clear();
     const wanted = q.value.toLowerCase();
     if (wanted === "" || hits.length === 0) return;
-    const at = current ? rows.indexOf(current) : Math.max(0, index());
+    const at = Math.max(0, index());
     const near = rows.slice(Math.max(0, at - NEAR), at + NEAR).filter((row) => isHit.has(row));
     const others = [], now = [];
     for (const row of near) ranges(row, wanted, row === current ? now : others);
@@ -151,7 +161,7 @@
   const hit = (by) => {
     if (hits.length === 0) return;
     const from = index();
-    const ahead = by > 0 ? hits.find((row) => rows.indexOf(row) > from) : hits.findLast((row) => rows.indexOf(row) < from);
+    const ahead = by > 0 ? hits.find((row) => place.get(row) > from) : hits.findLast((row) => place.get(row) < from);
     const row = ahead || (by > 0 ? hits[0] : hits.at(-1));
     const details = fold(row);
     const summary = details ? details.firstElementChild : row;
@@ -197,7 +207,10 @@
     pre.replaceChildren(...parts);
   };
   list.addEventListener("toggle", (event) => {
-    if (event.target.open) for (const pre of event.target.querySelectorAll("pre.j")) paint(pre);
+    if (!event.target.open) return;
+    for (const pre of event.target.querySelectorAll("pre.j")) paint(pre);
+    if (q.value !== "") mark();
+    if (current && event.target.parentElement === current) current.scrollIntoView({ block: "nearest" });
   }, true);
   list.addEventListener("click", (event) => {
     const row = event.target.closest("li[id]");

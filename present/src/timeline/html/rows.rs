@@ -15,6 +15,12 @@ use crate::units::{self, Moment};
 /// Columns of excerpts: what a wide screen shows.
 const EXCERPT: usize = 160;
 
+/// Columns of a name above the rows.
+const NAME: usize = 60;
+
+/// Rows of a group. The browser lays out and styles only the groups that are in sight.
+const GROUP: usize = 100;
+
 /// Tools that can be chosen in the filter.
 const MAX_TOOLS: usize = 500;
 
@@ -23,15 +29,18 @@ impl Finished {
         let tools = self.tools();
         toolbar(&tools, page);
         page.own(&format!("<div class=\"tl S{} C{}\">\n<div class=\"ends\" aria-hidden=\"true\"><span>", self.lanes.0, self.lanes.1));
-        page.line(&label(self.client(), Style::PLAIN));
+        page.line(&label(self.client(), Style::PLAIN).cut(NAME));
         page.own("</span><span></span><span>");
-        page.line(&label(self.server(), Style::PLAIN));
-        page.own("</span></div>\n<ol id=\"rows\">\n");
+        page.line(&label(self.server(), Style::PLAIN).cut(NAME));
+        page.own("</span></div>\n<div id=\"rows\">\n");
         let ids: HashMap<&str, usize> = tools.iter().enumerate().map(|(position, (tool, _))| (*tool, position)).collect();
         let mut before: Option<i64> = None;
         let mut day = self.timeline.begin.map(|begin| Moment::from_unix(begin).day());
         for (position, row) in self.rows.iter().enumerate() {
             let Some(view) = self.view(row, EXCERPT) else { continue };
+            if position.is_multiple_of(GROUP) {
+                page.own(if position == 0 { "<ol>\n" } else { "</ol>\n<ol>\n" });
+            }
             let moment = Moment::from_unix(view.time);
             if let Some(idle) = before.and_then(|before| idle(before, view.time)) {
                 separator(row, &format!("{} without a message", units::duration(idle)), page);
@@ -45,7 +54,8 @@ impl Finished {
             html_row(position + 1, &view, row, tool, self.offset(view.time), page);
             page.pass_on()?;
         }
-        page.own("</ol>\n</div>\n<p id=\"none\" hidden>No row is left by these filters.</p>\n</main>\n");
+        page.own(if self.rows.is_empty() { "</div>\n</div>\n" } else { "</ol>\n</div>\n</div>\n" });
+        page.own("<p id=\"none\" hidden>No row is left by these filters.</p>\n</main>\n");
         Ok(())
     }
 
@@ -110,7 +120,10 @@ fn html_row(number: usize, view: &View<'_>, row: &Row, tool: Option<usize>, offs
     let part = if view.is_part { " part" } else { "" };
     let gap = if view.kind == Kind::Gap { " gap" } else { "" };
     let problem = if view.is_problem { " p" } else { "" };
-    page.own(&format!("<li id=\"r{number}\" class=\"{class}{part}{gap}{problem}\" data-k=\"{kind}\""));
+    let is_bad = view.outcome.parts().any(|(style, _, _)| style == Style::ERROR);
+    let bad = if is_bad { " bad" } else { "" };
+    let noted = if view.notes.is_empty() { "" } else { " noted" };
+    page.own(&format!("<li id=\"r{number}\" class=\"{class}{part}{gap}{problem}{bad}{noted}\" data-k=\"{kind}\""));
     if let Some(tool) = tool {
         page.own(&format!(" data-t=\"{tool}\""));
     }
@@ -130,17 +143,15 @@ fn html_row(number: usize, view: &View<'_>, row: &Row, tool: Option<usize>, offs
         for section in &view.sections {
             html_section(section, page);
         }
-        if !view.facts.is_empty() {
-            page.own("<dl>");
-            for (name, value) in &view.facts {
-                page.own("<dt>");
+        // One element for all of them: they are in every row.
+        page.element("p", "f", |page| {
+            for (position, (name, value)) in view.facts.iter().enumerate() {
+                page.own(if position == 0 { "" } else { " · " });
                 page.own(name);
-                page.own("</dt><dd>");
-                page.line(value);
-                page.own("</dd>");
+                page.own(" ");
+                page.text(&value.text());
             }
-            page.own("</dl>");
-        }
+        });
         page.own("</div></details></li>\n");
     } else {
         page.own("</div></li>\n");
@@ -164,8 +175,8 @@ const fn arrows(arrow: Arrow) -> &'static str {
         Arrow::None => "",
         Arrow::ToServer => "<b class=\"to\"></b><span class=\"h\">to the server: </span>",
         Arrow::ToClient => "<b class=\"from\"></b><span class=\"h\">to the client: </span>",
-        Arrow::ByClient => "<b class=\"to both\"></b><b class=\"from both\"></b><span class=\"h\">asked by the client: </span>",
-        Arrow::ByServer => "<b class=\"from first\"></b><b class=\"to last\"></b><span class=\"h\">asked by the server: </span>",
+        Arrow::ByClient => "<b class=\"both\"></b><span class=\"h\">asked by the client: </span>",
+        Arrow::ByServer => "<b class=\"both by-server\"></b><span class=\"h\">asked by the server: </span>",
     }
 }
 
@@ -173,23 +184,18 @@ fn summary(view: &View<'_>, page: &mut Page<'_>) {
     if let Some(number) = view.number {
         page.own(&format!("<span class=\"n\">#{number}</span> "));
     }
-    page.own("<span class=\"m\">");
-    page.line(&view.title);
-    page.own("</span>");
+    page.span("m", &view.title);
     if !view.said.is_empty() {
-        page.own(" <span class=\"q\">");
-        page.line(&view.said);
-        page.own("</span>");
+        page.own(" ");
+        page.span("q", &view.said);
     }
     if !view.outcome.is_empty() {
-        page.own(" <span class=\"a\">");
-        page.line(&view.outcome);
-        page.own("</span>");
+        page.own(" ");
+        page.span("a", &view.outcome);
     }
     for note in &view.notes {
-        page.own(" <span class=\"w note\">");
-        page.line(note);
-        page.own("</span>");
+        page.own(" ");
+        page.span("beside", note);
     }
     if let Some(took) = view.took {
         page.own(" <span class=\"k\">");

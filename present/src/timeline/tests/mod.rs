@@ -1,5 +1,6 @@
 //! Sessions as their timelines show them.
 
+mod anything;
 mod intake;
 mod renderings;
 mod session;
