@@ -135,10 +135,10 @@ mod tests {
 
     #[test]
     fn the_oldest_go_first_for_room_and_for_age() {
-        let mut held = Held::new(4096, Some(100));
+        let mut held = Held::new(8192, Some(100));
         for time in 0..1000 {
             held.push(stream(time % 7), time, tick(time));
-            assert!(held.bytes() <= 4096);
+            assert!(held.bytes() <= 8192);
         }
         assert!(held.take_overflowed() > 0);
         held.age(1097);

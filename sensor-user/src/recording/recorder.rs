@@ -193,7 +193,10 @@ impl Recorder {
 
     /// An event of a session.
     pub fn event(&mut self, session: SessionId, event: &Outgoing, is_end: bool, known: &mut Known) {
-        if !self.sessions.get(&session).is_some_and(|record| record.chosen) && self.plan.choice.is_for(event) {
+        if self.sessions.get(&session).is_some_and(|record| record.chosen) {
+            // It may have come of the sweep that is under way.
+            self.catch_up();
+        } else if self.plan.choice.is_for(event) {
             self.choose(session, known);
         }
         if is_end {

@@ -1,1 +1,268 @@
+//! Recorded traffic through the pipeline, and its recordings through it again.
 
+use crate::{
+    capture::{Progress, Record, Source},
+    export::{Exporter, Outgoing, Summary},
+    identity::{Exclusions, Known},
+    pipeline::{Parts, Pipeline},
+    recording::{Choice, Destination, Order},
+    replay,
+    status::Status,
+};
+use mcp_sensor_proto::v1::{Event, Peer, event::Body, sensor::State};
+use recording::{Ending, Item, Level, Reader, reader, writer};
+use sensor_core::{
+    engine::Config,
+    input::{Chunk, Time, Touch},
+    redact,
+    testing::{Input, Traffic},
+};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io,
+    path::Path,
+    sync::{Arc, Mutex, atomic::AtomicBool},
+    time::Duration,
+};
+
+/// Keeps the events that it gets.
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<Vec<Event>>>);
+
+impl Exporter for Kept {
+    fn event(&mut self, event: &Outgoing) -> io::Result<()> {
+        self.0.lock().unwrap().push(Event { sequence: 0, ..event.to_event() });
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn tick(&mut self, _now: i64) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn finish(&mut self, _summary: &Summary) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Kept {
+    /// The events of each session in order; those of the sensor about itself under no name.
+    fn sessions(&self) -> BTreeMap<String, Vec<Event>> {
+        let mut sessions = BTreeMap::<String, Vec<Event>>::new();
+        for event in self.0.lock().unwrap().iter() {
+            let session = event.session.as_ref().map(|session| session.id.clone()).unwrap_or_default();
+            sessions.entry(session).or_default().push(event.clone());
+        }
+        sessions
+    }
+}
+
+/// Gives what was made up.
+struct MadeUp {
+    inputs: std::vec::IntoIter<Input>,
+    now: Time,
+}
+
+impl Source for MadeUp {
+    fn read(&mut self, _wait: Duration, each: &mut dyn FnMut(Record<'_>)) -> Progress {
+        let Some(input) = self.inputs.next() else { return Progress::End };
+        match input {
+            Input::Chunk { time, stream, epoch, end, process, offset, loss, ref bytes } => {
+                self.now = time;
+                each(Record::Chunk(Chunk {
+                    time,
+                    stream,
+                    epoch,
+                    end,
+                    process,
+                    offset,
+                    loss,
+                    packet_end: false,
+                    ahead: false,
+                    since_birth: false,
+                    bytes,
+                }));
+            }
+            Input::Touch(touch) => {
+                self.now = touch.time;
+                each(Record::Touch(touch));
+            }
+            Input::Exit(..) | Input::Fork(..) | Input::Tick(_) | Input::Finish(_) => {}
+        }
+        Progress::Records
+    }
+
+    fn now(&self) -> Time {
+        self.now
+    }
+
+    fn undecodable(&self) -> u64 {
+        0
+    }
+}
+
+/// Records so many messages of this traffic, and gives what was said live.
+fn record(path: &Path, level: Level, choice: Choice, messages: usize, shown: redact::Level) -> Kept {
+    let kept = Kept::default();
+    let config =
+        Config { level: shown, boot_time: 1_700_000_000_000_000_000, node: crate::agent::node_number("node-1"), ..Config::default() };
+    let order = Order {
+        level,
+        choice,
+        memory: 8 << 20,
+        filter: String::new(),
+        reason: "a test".to_owned(),
+        options: writer::Options::default(),
+        destination: Destination::file(path).unwrap(),
+    };
+    let inputs = Traffic::new(5, 300).take(messages);
+    let mut known = Known::recorded(config.boot_time);
+    if let Known::Recorded(recorded) = &mut known {
+        for input in &inputs {
+            if let Input::Chunk { process, .. } | Input::Touch(Touch { process, .. }) = input {
+                recorded.learn(*process, Peer { pid: process.pid, exe: format!("/bin/{}", process.pid), ..Peer::default() });
+            }
+        }
+    }
+    let mut pipeline = Pipeline::new(Parts {
+        source: MadeUp { inputs: inputs.into_iter(), now: 0 },
+        recorder: Some(order.begin(&config, "node-1", None, 1).unwrap()),
+        known,
+        config,
+        exclusions: Exclusions::default(),
+        exporter: Box::new(kept.clone()),
+        verdicts: None,
+        node: "node-1".to_owned(),
+        status: Some(Status::new(0, 0, None, String::new())),
+    });
+    pipeline.run(&AtomicBool::new(false), |_| {}).unwrap();
+    kept
+}
+
+fn replayed(path: &Path, level: redact::Level) -> (Kept, Ending) {
+    let kept = Kept::default();
+    let reader = replay::open(path, &reader::Options::default()).unwrap();
+    let settings = replay::Settings {
+        level,
+        memory: 32 << 20,
+        pace: crate::capture::Pace::Max,
+        until: None,
+        exporter: Box::new(kept.clone()),
+        recording: None,
+    };
+    let (failure, ending) = replay::run(reader, settings, &AtomicBool::new(false)).unwrap();
+    assert!(failure.is_none());
+    (kept, ending)
+}
+
+fn kinds(path: &Path) -> BTreeMap<recording::Kind, u64> {
+    let mut reader = Reader::open(File::open(path).unwrap(), &reader::Options::default()).unwrap();
+    let mut kinds = BTreeMap::new();
+    while let Some(item) = reader.next().unwrap() {
+        *kinds.entry(item.kind()).or_default() += 1;
+    }
+    kinds
+}
+
+#[test]
+fn a_full_recording_says_what_was_said_live() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("full.pcapng");
+    let live = record(&path, Level::Full, Choice::All, 1000, redact::Level::Full);
+    let (again, ending) = replayed(&path, redact::Level::Full);
+    assert!(matches!(ending, Ending::Complete(_)));
+    assert!(live.sessions().len() > 4 && live.sessions().values().map(Vec::len).sum::<usize>() > 1000);
+    assert_eq!(live.sessions(), again.sessions());
+    // And the same again.
+    assert_eq!(replayed(&path, redact::Level::Full).0.0.lock().unwrap().as_slice(), again.0.lock().unwrap().as_slice());
+}
+
+#[test]
+fn a_redacted_recording_says_what_was_shown_redacted_and_holds_no_chunk() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("redacted.pcapng");
+    let live = record(&path, Level::Redacted, Choice::All, 1000, redact::Level::Redacted);
+    assert_eq!(live.sessions(), replayed(&path, redact::Level::Redacted).0.sessions());
+    let kinds = kinds(&path);
+    assert!(!kinds.contains_key(&recording::Kind::Chunk) && kinds[&recording::Kind::Message] >= 1000, "{kinds:?}");
+}
+
+#[test]
+fn only_what_is_asked_for_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("one.pcapng");
+    let chosen: Arc<Mutex<Option<String>>> = Arc::default();
+    let first = Arc::clone(&chosen);
+    let matches = move |event: &Event| {
+        let id = event.session.as_ref().map(|session| session.id.clone());
+        *first.lock().unwrap().get_or_insert(id.clone().unwrap()) == id.unwrap()
+    };
+    let live = record(&path, Level::Full, Choice::Matching(Box::new(matches)), 500, redact::Level::Full);
+    let again = replayed(&path, redact::Level::Full).0.sessions();
+    let chosen = chosen.lock().unwrap().clone().unwrap();
+    assert_eq!(again.keys().filter(|session| !session.is_empty()).collect::<Vec<_>>(), [&chosen]);
+    assert_eq!(again[&chosen], live.sessions()[&chosen]);
+}
+
+#[test]
+fn sessions_without_an_incident_are_not_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("incidents.pcapng");
+    record(&path, Level::Full, Choice::Incidents(1_000_000_000), 500, redact::Level::None);
+    let kinds = kinds(&path);
+    assert_eq!(kinds.keys().filter(|kind| **kind != recording::Kind::Event && **kind != recording::Kind::Tick).count(), 0, "{kinds:?}");
+}
+
+#[test]
+fn its_beginning_and_its_end_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.pcapng");
+    let live = record(&path, Level::Redacted, Choice::All, 10, redact::Level::None);
+    let told: Vec<_> = live.sessions()[""]
+        .iter()
+        .filter_map(|event| match &event.body {
+            Some(Body::Sensor(sensor)) => Some((sensor.state(), sensor.audits.iter().map(|audit| audit.kind()).collect::<Vec<_>>())),
+            _ => None,
+        })
+        .filter(|(_, audits)| !audits.is_empty())
+        .collect();
+    use mcp_sensor_proto::v1::audit::Kind;
+    assert_eq!(told, [(State::Ready, vec![Kind::RecordingStarted]), (State::Stopping, vec![Kind::RecordingStopped])]);
+}
+
+#[test]
+fn a_recording_made_of_a_recording_is_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, copy) = (folder.path().join("full.pcapng"), folder.path().join("copy.pcapng"));
+    record(&path, Level::Full, Choice::All, 300, redact::Level::Full);
+    let reader = replay::open(&path, &reader::Options::default()).unwrap();
+    let order = Order {
+        level: Level::Full,
+        choice: Choice::All,
+        memory: 8 << 20,
+        filter: String::new(),
+        reason: "a copy".to_owned(),
+        options: writer::Options::default(),
+        destination: Destination::file(&copy).unwrap(),
+    };
+    let settings = replay::Settings {
+        level: redact::Level::Full,
+        memory: 32 << 20,
+        pace: crate::capture::Pace::Max,
+        until: None,
+        exporter: Box::new(Kept::default()),
+        recording: Some(order),
+    };
+    replay::run(reader, settings, &AtomicBool::new(false)).unwrap();
+    assert_eq!(replayed(&path, redact::Level::Full).0.sessions(), replayed(&copy, redact::Level::Full).0.sessions());
+    let mut kept = Vec::new();
+    let mut reader = Reader::open(File::open(&copy).unwrap(), &reader::Options::default()).unwrap();
+    while let Some(item) = reader.next().unwrap() {
+        kept.extend(matches!(item, Item::Chunk(_)).then_some(()));
+    }
+    assert!(!kept.is_empty());
+}
