@@ -20,7 +20,7 @@ use tonic::{Code, Status, Streaming};
 
 use super::args::Connection;
 use super::client;
-use super::failure::{Failure, of_status};
+use super::failure::{Exit, Failure, of_status};
 use super::shown::Shown;
 
 /// How often the output is looked after.
@@ -63,6 +63,8 @@ pub(super) async fn follow(connection: &Connection, followed: Followed, mut show
         shown.flush().map_err(Failure::of_output)?;
         let failure = of_status("go on", &lost);
         if !following.reconnect || is_final(&lost) {
+            let failure =
+                if is_final(&lost) { failure } else { Failure::new(Exit::Unreachable, "the connection was lost").because(failure) };
             return Err(match following.cursor {
                 0 => failure,
                 cursor => failure.mend(format!("go on later with: tail --after {cursor}")),
