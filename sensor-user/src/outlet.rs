@@ -125,7 +125,7 @@ impl Outlet {
     /// The same for what was there before the first record.
     pub fn record_held(&mut self, touch: &Touch) {
         if let Some(recorder) = &mut self.recorder {
-            recorder.touch(touch, &mut self.known);
+            recorder.record(&Record::Touch(*touch), &mut self.known);
         }
     }
 
@@ -195,7 +195,7 @@ impl Outlet {
             ..v1::Event::default()
         };
         if let Some(recorder) = &mut self.recorder {
-            recorder.told(&event);
+            recorder.told(&event, &mut self.known);
         }
         self.give(event.into());
         self.flush()
@@ -204,7 +204,7 @@ impl Outlet {
     /// Gives out an event that the sensor told of itself when it was recorded.
     pub fn retell(&mut self, event: v1::Event) {
         if let Some(recorder) = &mut self.recorder {
-            recorder.told(&event);
+            recorder.told(&event, &mut self.known);
         }
         self.give(v1::Event { sequence: 0, ..event }.into());
     }
@@ -252,6 +252,9 @@ impl Outlet {
                     self.complete(peer, process);
                 }
             }
+            if let Some(recorder) = &mut self.recorder {
+                recorder.names(session, [client, server], &mut self.known);
+            }
             self.give(event);
         }
     }
@@ -259,7 +262,7 @@ impl Outlet {
     /// Brings a peer that was made before all was known of its process up to date.
     fn complete(&mut self, peer: &mut Arc<Shared<v1::Peer>>, process: ProcessId) {
         let (resolved, told) = (self.known.peer(process), peer.get());
-        let complete = if told.exe.is_empty() {
+        let complete = if matches!(self.known, Known::Recorded(_)) {
             v1::Peer { name: told.name.clone(), version: told.version.clone(), ..(*resolved).clone() }
         } else {
             // It may have begun another program meanwhile: only what takes time to find out is filled in.
@@ -359,7 +362,7 @@ impl Outlet {
     /// Where the exporter fails.
     pub fn finish(&mut self, duration: Time) -> io::Result<()> {
         if let Some(recorder) = &mut self.recorder {
-            self.summary.recording = recorder.finish().or_else(|| recorder.take_failure());
+            self.summary.recording = recorder.finish(&mut self.known).or_else(|| recorder.take_failure());
         }
         self.flush()?;
         self.summary.duration = duration;
@@ -399,7 +402,12 @@ impl Sink for Outlet {
             }
         }
         let peers = [event.client, event.server];
-        let pending = peers.iter().flatten().any(|peer| self.known.is_pending(*peer));
+        // Whose bytes did not look like JSON at first was not looked up yet.
+        for process in peers.into_iter().flatten() {
+            self.observe(process);
+        }
+        // In a replay, what the recording tells of them comes right behind.
+        let pending = !known_live(&self.known) || peers.iter().flatten().any(|peer| self.known.is_pending(*peer));
         if (pending && self.held_events < HELD_EVENTS) || self.held.contains_key(&session) {
             self.held_events += 1;
             let since = self.now;
@@ -408,6 +416,9 @@ impl Sink for Outlet {
                 self.release_session(session, |_, _| true);
             }
             return;
+        }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.names(session, peers, &mut self.known);
         }
         self.give(built);
     }

@@ -12,7 +12,7 @@
 use crate::{
     capture::{Progress, Record, Source, kin, process_of},
     export::Exporter,
-    identity::{Exclusions, Known},
+    identity::{Exclusions, Identities, Known},
     outlet::Outlet,
     recording::Recorder,
     status::Status,
@@ -215,39 +215,33 @@ impl<S: Source> Pipeline<S> {
                 }
                 return;
             }
+            // What only the live processes can tell comes first: the recording has it, too.
+            match &record {
+                Record::Chunk(chunk) => outlet.speaks(chunk),
+                Record::Touch(touch) => outlet.listens(touch),
+                Record::Exec(_) | Record::Fork(_) | Record::Exit(_) => {
+                    if let Some(identities) = outlet.known().identities() {
+                        learn(identities, &record);
+                    }
+                }
+                Record::Recorded(_) => {}
+            }
             outlet.record(&record);
             match record {
                 Record::Recorded(item) => replay(item, engine, outlet),
-                Record::Chunk(chunk) => {
-                    outlet.speaks(&chunk);
-                    engine.chunk(&chunk, outlet);
-                }
+                Record::Chunk(chunk) => engine.chunk(&chunk, outlet),
                 Record::Touch(touch) => {
-                    outlet.listens(&touch);
                     let is_told = engine.touch(&touch, outlet);
                     if touch.unseen && !is_told {
                         outlet.cannot_see(&touch);
                     }
                 }
-                Record::Exec(exec) => {
-                    if let Some(identities) = outlet.known().identities() {
-                        identities.exec(&exec);
-                    }
-                    engine.exec(process_of(&exec.header), exec.header.time);
-                }
+                Record::Exec(exec) => engine.exec(process_of(&exec.header), exec.header.time),
                 Record::Fork(fork) => {
-                    if let Some(identities) = outlet.known().identities() {
-                        identities.fork(&fork);
-                    }
                     let (parent, child) = kin(&fork);
                     engine.fork(parent, child, fork.header.time);
                 }
-                Record::Exit(exit) => {
-                    if let Some(identities) = outlet.known().identities() {
-                        identities.exit(&exit);
-                    }
-                    engine.exit(process_of(&exit.header), exit.header.time, outlet);
-                }
+                Record::Exit(exit) => engine.exit(process_of(&exit.header), exit.header.time, outlet),
             }
         })
     }
@@ -265,14 +259,26 @@ impl<S: Source> Pipeline<S> {
     }
 }
 
+/// Takes news of a process to the table of processes.
+fn learn(identities: &mut Identities, record: &Record<'_>) {
+    match record {
+        Record::Exec(exec) => identities.exec(exec),
+        Record::Fork(fork) => identities.fork(fork),
+        Record::Exit(exit) => identities.exit(exit),
+        Record::Chunk(_) | Record::Touch(_) | Record::Recorded(_) => {}
+    }
+}
+
 /// Takes what a recording holds to where it went when it was recorded.
 fn replay(item: Item<'_>, engine: &mut Engine, outlet: &mut Outlet) {
+    if !matches!(item, Item::Process { .. }) {
+        outlet.release_known();
+    }
     match item {
         Item::Process { id, peer, .. } => {
             if let Known::Recorded(recorded) = outlet.known() {
                 recorded.learn(id, peer);
             }
-            outlet.release_known();
         }
         Item::Chunk(chunk) => engine.chunk(&chunk, outlet),
         Item::Touch(touch) => {

@@ -292,17 +292,16 @@ impl Core {
     }
 
     /// A process has ended.
-    pub fn exited(&mut self, process: ProcessId) {
+    pub fn exited(&mut self, process: ProcessId, time: Time) {
         self.leaves_family(process);
         let range = (process, false, 0)..=(process, true, u32::MAX);
         let used: Vec<(u32, bool)> = self.uses.range(range).map(|&(_, writes, slot)| (slot, writes)).collect();
         for (slot, writes) in used {
-            let now = self.now;
             let Some(stream) = self.streams.get_mut(slot) else { continue };
             let users = stream.users_mut(if writes { End::Writer } else { End::Reader });
             users.bury(process);
             if users.all_dead() && stream.dead_since.is_none() {
-                stream.dead_since = Some(now);
+                stream.dead_since = Some(time);
                 self.dying.push(slot);
             }
         }

@@ -148,6 +148,7 @@ impl Engine {
     pub fn touch(&mut self, touch: &Touch, sink: &mut dyn Sink) -> bool {
         self.core.counters.touches += 1;
         self.advance(touch.time, sink);
+        self.core.stamp = touch.time;
         let Some(slot) = self.admit(touch.stream, touch.epoch, touch.since_birth, sink) else { return false };
         self.core.used(slot, touch.end, touch.process, (touch.offset, touch.moved), sink);
         if touch.end == End::Writer && touch.moved > 0 {
@@ -216,7 +217,7 @@ impl Engine {
     /// Takes the news that a process has ended.
     pub fn exit(&mut self, process: ProcessId, time: Time, sink: &mut dyn Sink) {
         self.advance(time, sink);
-        self.core.exited(process);
+        self.core.exited(process, time);
     }
 
     /// Takes the news that a process made another.

@@ -63,8 +63,11 @@ impl Kin {
         self.lives.entry(process).or_default()
     }
 
-    /// What is to be told before a process is first mentioned; nothing where it was.
-    pub fn introduce(&mut self, process: ProcessId) -> Vec<Item<'static>> {
+    /// What is to be told before a process is first mentioned; `None` where it was.
+    pub fn introduce(&mut self, process: ProcessId) -> Option<Vec<Item<'static>>> {
+        if self.told.contains(&process) {
+            return None;
+        }
         let mut items = Vec::new();
         let mut next = Some(process);
         for _ in 0..GENERATIONS {
@@ -80,7 +83,7 @@ impl Kin {
             items.extend(born.map(|(time, parent)| Item::Fork { time, parent, child }));
         }
         items.reverse();
-        items
+        Some(items)
     }
 
     /// The end of a process that was mentioned only after it.
@@ -105,10 +108,10 @@ mod tests {
             assert!(!kin.learn(&Item::Fork { time: pid.into(), parent: process(pid - 1), child: process(pid) }));
         }
         assert!(!kin.learn(&Item::Exec { time: 9, process: process(3) }));
-        let order: Vec<_> = kin.introduce(process(4)).iter().map(|item| (item.kind(), item.time())).collect();
+        let order: Vec<_> = kin.introduce(process(4)).unwrap().iter().map(|item| (item.kind(), item.time())).collect();
         use recording::Kind::{Exec, Fork};
         assert_eq!(order, [(Fork, Some(2)), (Fork, Some(3)), (Exec, Some(9)), (Fork, Some(4))]);
-        assert!(kin.introduce(process(4)).is_empty() && kin.introduce(process(2)).is_empty());
+        assert!(kin.introduce(process(4)).is_none() && kin.introduce(process(2)).is_none());
         // From now on its news, and its children's, are wanted at once.
         assert!(kin.learn(&Item::Fork { time: 10, parent: process(4), child: process(5) }));
         assert!(kin.learn(&Item::Exit { time: 11, process: process(5) }));

@@ -18,7 +18,7 @@ use recording::{Item, Level};
 use rustc_hash::{FxHashMap, FxHashSet};
 use sensor_core::{
     event::SessionId,
-    input::{Between, Framed, ProcessId, StreamKey, Time, Touch, Verdict},
+    input::{Between, Framed, ProcessId, StreamKey, Time, Verdict},
     json::Tape,
     redact::{self, Redactor},
 };
@@ -71,6 +71,10 @@ pub struct Recorder {
     written: FxHashMap<ProcessId, Arc<v1::Peer>>,
     /// Processes in the recording of which more will be known in a moment.
     unresolved: FxHashSet<ProcessId>,
+    /// The record that the engine has now: what time brings about first stands before it.
+    current: Option<(StreamKey, Owned)>,
+    /// Streams that were chosen and of which what is held has not been written yet.
+    fresh: Vec<StreamKey>,
     /// When the engine swept last, where that was not written yet.
     swept: Option<Time>,
     now: Time,
@@ -92,6 +96,8 @@ impl Recorder {
             sessions: FxHashMap::default(),
             written: FxHashMap::default(),
             unresolved: FxHashSet::default(),
+            current: None,
+            fresh: Vec::new(),
             swept: None,
             now: 0,
             redactor: Redactor::new(redact::Level::Redacted),
@@ -102,6 +108,7 @@ impl Recorder {
 
     /// Takes a record, before the engine gets it.
     pub fn record(&mut self, record: &Record<'_>, known: &mut Known) {
+        self.settle(known);
         match record {
             Record::Chunk(chunk) | Record::Recorded(Item::Chunk(chunk)) => {
                 self.now = self.now.max(chunk.time);
@@ -109,9 +116,12 @@ impl Recorder {
                     Level::Full => Item::Chunk(*chunk),
                     Level::Redacted => Item::Passed(chunk.into()),
                 };
-                self.of_stream(chunk.stream, chunk.epoch, &item, known);
+                self.arrives(chunk.stream, chunk.epoch, &item);
             }
-            Record::Touch(touch) | Record::Recorded(Item::Touch(touch)) => self.touch(touch, known),
+            Record::Touch(touch) | Record::Recorded(Item::Touch(touch)) => {
+                self.now = self.now.max(touch.time);
+                self.arrives(touch.stream, touch.epoch, &Item::Touch(*touch));
+            }
             Record::Exec(exec) => self.of_process(&Item::Exec { time: exec.header.time, process: process_of(&exec.header) }),
             Record::Fork(fork) => {
                 let (parent, child) = kin(fork);
@@ -119,24 +129,31 @@ impl Recorder {
             }
             Record::Exit(exit) => self.of_process(&Item::Exit { time: exit.header.time, process: process_of(&exit.header) }),
             Record::Recorded(item @ (Item::Fork { .. } | Item::Exec { .. } | Item::Exit { .. })) => self.of_process(item),
-            Record::Recorded(item) => self.of_recording(item, known),
+            Record::Recorded(item) => self.of_recording(item),
         }
     }
 
     /// An item that only a recording has: it is recorded again.
-    fn of_recording(&mut self, item: &Item<'_>, known: &mut Known) {
+    fn of_recording(&mut self, item: &Item<'_>) {
         match *item {
-            Item::Passed(passed) => self.of_stream(passed.stream, passed.epoch, item, known),
-            Item::Message(framed) => self.of_stream(framed.stream, framed.epoch, item, known),
-            Item::Noise { stream, epoch, .. } | Item::Gap { stream, epoch, .. } => self.of_stream(stream, epoch, item, known),
+            Item::Passed(passed) => self.arrives(passed.stream, passed.epoch, item),
+            Item::Message(framed) => self.arrives(framed.stream, framed.epoch, item),
+            Item::Noise { stream, epoch, .. } | Item::Gap { stream, epoch, .. } => self.arrives(stream, epoch, item),
             _ => {}
         }
     }
 
-    /// Takes the news that an end of a stream was used.
-    pub fn touch(&mut self, touch: &Touch, known: &mut Known) {
-        self.now = self.now.max(touch.time);
-        self.of_stream(touch.stream, touch.epoch, &Item::Touch(*touch), known);
+    /// An item of a stream comes to the engine.
+    fn arrives(&mut self, stream: StreamKey, epoch: Time, item: &Item<'_>) {
+        self.follow(stream, epoch);
+        self.current = Some((stream, Owned::of(item)));
+    }
+
+    /// The engine has taken the record.
+    fn pass(&mut self, known: &mut Known) {
+        if let Some((stream, item)) = self.current.take() {
+            self.of_stream(stream, item, known);
+        }
     }
 
     /// A message was framed.
@@ -151,7 +168,9 @@ impl Recorder {
         {
             self.redactor.value(root, usize::MAX, &mut text);
         }
-        self.of_stream(framed.stream, framed.epoch, &Item::Message(Framed { bytes: text.as_bytes(), ..*framed }), known);
+        let item = Owned::of(&Item::Message(Framed { bytes: text.as_bytes(), ..*framed }));
+        self.pass(known);
+        self.of_stream(framed.stream, item, known);
         text.shrink_to(1 << 20);
         self.scratch = text;
     }
@@ -165,11 +184,13 @@ impl Recorder {
             Between::Noise(bytes) => Item::Noise { time, stream, epoch, bytes },
             Between::Gap(bytes, reasons) => Item::Gap { time, stream, epoch, bytes, reasons },
         };
-        self.of_stream(stream, epoch, &item, known);
+        self.pass(known);
+        self.of_stream(stream, Owned::of(&item), known);
     }
 
     /// A stream belongs to a session.
     pub fn bound(&mut self, stream: StreamKey, session: SessionId, known: &mut Known) {
+        self.pass(known);
         let of = self.streams.entry(stream).or_default();
         if !of.sessions.contains(&session) {
             of.sessions.push(session);
@@ -178,8 +199,8 @@ impl Recorder {
         if !record.streams.contains(&stream) {
             record.streams.push(stream);
         }
-        if record.chosen {
-            self.choose(session, known);
+        if record.chosen || matches!(self.plan.choice, Choice::All) {
+            self.choose(session);
         }
     }
 
@@ -191,15 +212,29 @@ impl Recorder {
         }
     }
 
+    /// An event with these peers goes out.
+    pub fn names(&mut self, session: SessionId, peers: [Option<ProcessId>; 2], known: &mut Known) {
+        if self.sessions.get(&session).is_some_and(|record| record.chosen) {
+            self.settle(known);
+            for process in peers.into_iter().flatten() {
+                self.introduce(process, known);
+            }
+        }
+    }
+
     /// An event of a session.
     pub fn event(&mut self, session: SessionId, event: &Outgoing, is_end: bool, known: &mut Known) {
-        if self.sessions.get(&session).is_some_and(|record| record.chosen) {
+        self.pass(known);
+        if !self.sessions.get(&session).is_some_and(|record| record.chosen) {
+            if self.plan.choice.is_for(event) {
+                self.choose(session);
+            }
+        } else if self.fresh.is_empty() {
             // It may have come of the sweep that is under way.
             self.catch_up();
-        } else if self.plan.choice.is_for(event) {
-            self.choose(session, known);
         }
         if is_end {
+            self.settle(known);
             self.ended(session);
         }
     }
@@ -210,12 +245,14 @@ impl Recorder {
     }
 
     /// An event of the sensor about itself.
-    pub fn told(&mut self, event: &v1::Event) {
+    pub fn told(&mut self, event: &v1::Event, known: &mut Known) {
+        self.settle(known);
         self.write(&Item::Event(event.clone()));
     }
 
     /// Periodic work.
     pub fn tick(&mut self, now: Time, known: &mut Known) {
+        self.settle(known);
         self.now = self.now.max(now);
         self.held.age(now);
         if self.unresolved.is_empty() {
@@ -269,24 +306,29 @@ impl Recorder {
     }
 
     /// Writes what waits and ends the file; says how it went.
-    pub fn finish(&mut self) -> Option<String> {
+    pub fn finish(&mut self, known: &mut Known) -> Option<String> {
+        self.settle(known);
         self.catch_up();
         self.spool.finish()
     }
 
-    fn of_stream(&mut self, stream: StreamKey, epoch: Time, item: &Item<'_>, known: &mut Known) {
+    /// Notices that another stream has the key now.
+    fn follow(&mut self, stream: StreamKey, epoch: Time) {
         if let Some(of) = self.streams.get_mut(&stream) {
             if epoch > of.epoch && of.epoch != 0 {
-                // Another stream by the same key.
                 self.streams.remove(&stream);
             } else {
                 of.epoch = of.epoch.max(epoch);
             }
         }
+    }
+
+    fn of_stream(&mut self, stream: StreamKey, item: Owned, known: &mut Known) {
         if self.streams.get(&stream).is_some_and(|of| of.chosen) {
             self.give(item, known);
         } else {
-            self.held.push(stream, item.time().unwrap_or(self.now), Owned::of(item));
+            let time = item.lend().time().unwrap_or(self.now);
+            self.held.push(stream, time, item);
         }
     }
 
@@ -298,30 +340,40 @@ impl Recorder {
     }
 
     /// A session is to be recorded: what is held of it, and what comes.
-    fn choose(&mut self, session: SessionId, known: &mut Known) {
+    fn choose(&mut self, session: SessionId) {
         let record = self.sessions.entry(session).or_default();
         record.chosen = true;
-        let streams: Vec<StreamKey> =
-            record.streams.iter().copied().filter(|stream| self.streams.get(stream).is_some_and(|of| !of.chosen)).collect();
-        if streams.is_empty() {
+        let streams = record.streams.iter().filter(|stream| self.streams.get(stream).is_some_and(|of| !of.chosen));
+        self.fresh.extend(streams);
+    }
+
+    /// Writes what is held of the streams that were chosen, of all of them together: the order between streams tells, too. A sweep
+    /// that they may have come of was behind it.
+    fn settle(&mut self, known: &mut Known) {
+        self.pass(known);
+        if self.fresh.is_empty() {
             return;
         }
-        for stream in &streams {
+        let mut fresh = std::mem::take(&mut self.fresh);
+        fresh.sort_unstable_by_key(|stream| self.streams.get(stream).map_or(0, |of| of.epoch));
+        fresh.dedup();
+        for stream in &fresh {
             if let Some(of) = self.streams.get_mut(stream) {
                 of.chosen = true;
             }
         }
-        let held = self.held.take(&streams);
+        let swept = self.swept.take();
         let mut seen = FxHashSet::default();
-        for item in &held {
+        for item in self.held.take(&fresh) {
             seen.extend(process(&item.lend()));
-            self.give(&item.lend(), known);
+            self.give(item, known);
         }
-        for process in seen {
-            if let Some(end) = self.kin.end(process) {
-                self.write(&end);
-            }
+        // An end that was written before says nothing of streams that nobody had used by then.
+        for end in seen.into_iter().filter_map(|process| self.kin.end(process)) {
+            self.write(&end);
         }
+        self.swept = swept;
+        self.catch_up();
     }
 
     fn ended(&mut self, session: SessionId) {
@@ -337,20 +389,31 @@ impl Recorder {
     }
 
     /// Writes an item of a stream, and before it what it needs.
-    fn give(&mut self, item: &Item<'_>, known: &mut Known) {
+    fn give(&mut self, item: Owned, known: &mut Known) {
         self.catch_up();
-        if let Some(process) = process(item) {
-            for item in self.kin.introduce(process) {
-                self.write(&item);
-            }
-            self.introduce(process, known);
+        let Some(process) = process(&item.lend()) else {
+            self.spool.push(item);
+            return;
+        };
+        let news = self.kin.introduce(process);
+        let is_new = news.is_some();
+        for item in news.into_iter().flatten() {
+            self.write(&item);
         }
-        self.write(item);
+        self.introduce(process, known);
+        self.spool.push(item);
+        if is_new && let Some(end) = self.kin.end(process) {
+            self.write(&end);
+        }
     }
 
     /// Writes who a process is, where that is not written or more is known now.
     fn introduce(&mut self, process: ProcessId, known: &mut Known) {
         if known.is_pending(process) {
+            if self.written.remove(&process).is_some() {
+                // What was told is not all any more: a replay waits as the live sensor does.
+                self.write(&Item::Process { time: self.now, id: process, peer: v1::Peer::default() });
+            }
             self.unresolved.insert(process);
             return;
         }
