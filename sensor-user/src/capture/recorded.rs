@@ -2,8 +2,8 @@
 
 use super::{Progress, Record, Source};
 use crate::recording::Owned;
-use recording::{Ending, Item, ReadError, Reader};
-use sensor_core::input::Time;
+use recording::{Ending, Item, Level, ReadError, Reader};
+use sensor_core::input::{Time, Touch};
 use std::{
     thread,
     time::{Duration, Instant},
@@ -24,6 +24,7 @@ pub enum Pace {
 /// See the module.
 pub struct Recorded<'r> {
     reader: Reader<'r>,
+    is_redacted: bool,
     pace: Pace,
     /// When the first item was given, and its time.
     began: Option<(Instant, Time)>,
@@ -39,12 +40,10 @@ pub struct Recorded<'r> {
 impl<'r> Recorded<'r> {
     /// What `reader` gives, up to the moment `until`.
     #[must_use]
-    pub const fn new(reader: Reader<'r>, pace: Pace, until: Option<Time>) -> Self {
-        let until = match until {
-            Some(until) => until,
-            None => Time::MAX,
-        };
-        Self { reader, pace, began: None, waiting: None, until, now: 0, malformed: 0, failure: None }
+    pub fn new(reader: Reader<'r>, pace: Pace, until: Option<Time>) -> Self {
+        let is_redacted = reader.header().level == Level::Redacted;
+        let until = until.unwrap_or(Time::MAX);
+        Self { reader, is_redacted, pace, began: None, waiting: None, until, now: 0, malformed: 0, failure: None }
     }
 
     /// Why reading stopped before the recording's end; and how that end was.
@@ -65,7 +64,7 @@ impl<'r> Recorded<'r> {
 
 impl Source for Recorded<'_> {
     fn read(&mut self, wait: Duration, each: &mut dyn FnMut(Record<'_>)) -> Progress {
-        let Self { reader, pace, began, waiting, until, now, malformed, failure } = self;
+        let Self { reader, is_redacted, pace, began, waiting, until, now, malformed, failure } = self;
         if let Some(item) = waiting {
             let time = item.lend().time().unwrap_or(*now);
             let due = Self::due(*pace, began, time);
@@ -102,7 +101,11 @@ impl Source for Recorded<'_> {
                 }
                 *now = (*now).max(time);
             }
-            each(Record::Recorded(item));
+            each(Record::Recorded(match item {
+                // What moved unseen is a gap in a redacted recording where it was one.
+                Item::Touch(touch) if *is_redacted => Item::Touch(Touch { unseen: false, ..touch }),
+                item => item,
+            }));
         }
         Progress::Records
     }

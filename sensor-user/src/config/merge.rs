@@ -86,6 +86,11 @@ fn check(loaded: &Loaded) -> Result<(), ConfigError> {
             return Err(loaded.impossible(flag, &path.display(), &why, &format!("set {value}, too")));
         }
     }
+    let recording = &loaded.config.recording;
+    if recording.incidents && [&recording.client, &recording.server, &recording.tool].iter().any(|names| !names.is_empty()) {
+        let why = "recording.client, recording.server or recording.tool are set, and choose sessions, too";
+        return Err(loaded.impossible("record-incidents", &true, why, "set either this or those"));
+    }
     let Some(address) = address else { return Ok(()) };
     if !address.is_encrypted() {
         let settings = [
@@ -196,6 +201,9 @@ fn checked(setting: &Setting, items: Vec<String>) -> Result<Vec<String>, Refused
     for item in &items {
         match setting.flag {
             _ if item.is_empty() => return Err(Refused::empty()),
+            "record-recipient" if item.parse::<recording::Recipient>().is_err() => {
+                return Err(Refused::text(item, "it is no public key of age", "write what `age-keygen` calls the public key: age1..."));
+            }
             "exclude-user" if crate::identity::user_id(item).is_none() => {
                 return Err(Refused::text(item, "there is no user of this name", "give a name of /etc/passwd, or a number"));
             }

@@ -44,6 +44,8 @@ pub struct Config {
     pub exclude: Exclude,
     /// What the sensor may use.
     pub limits: Limits,
+    /// What is recorded on this host.
+    pub recording: Recording,
     /// The log.
     pub log: Log,
 }
@@ -119,6 +121,41 @@ pub struct Limits {
     pub memory_mib: u32,
 }
 
+/// What is recorded on this host.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Recording {
+    /// Where the files are; nothing is recorded where absent.
+    pub directory: Option<PathBuf>,
+    /// Only sessions in which something goes wrong.
+    pub incidents: bool,
+    /// With this much before.
+    pub before: Duration,
+    /// Only sessions with one of these clients,
+    pub client: Vec<String>,
+    /// one of these servers,
+    pub server: Vec<String>,
+    /// or calls of one of these tools.
+    pub tool: Vec<String>,
+    /// Every captured byte, not redacted messages.
+    pub full: bool,
+    /// What is held in memory of sessions that may have to be recorded yet, in MiB.
+    pub held_mib: u32,
+    /// Files are compressed.
+    pub compress: bool,
+    /// Public keys of age for which files are encrypted.
+    pub recipients: Vec<String>,
+    /// The key that signs files.
+    pub signing_key: Option<PathBuf>,
+    /// A file is no bigger than this, in MiB,
+    pub file_mib: u32,
+    /// and no older.
+    pub file_age: Duration,
+    /// All files together, in MiB.
+    pub total_mib: u32,
+    /// What was written is durable after this long; whenever the system likes where zero.
+    pub sync: Duration,
+}
+
 /// What the lines of the log look like.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum LogFormat {
@@ -177,6 +214,23 @@ impl Default for Config {
             capture: Capture { payload: Payload::Redacted, messages: true },
             exclude: Exclude::default(),
             limits: Limits { ring_mib: 32, max_call_mib: 16, max_message_mib: 16, memory_mib: 32 },
+            recording: Recording {
+                directory: None,
+                incidents: false,
+                before: Duration::from_secs(300),
+                client: Vec::new(),
+                server: Vec::new(),
+                tool: Vec::new(),
+                full: false,
+                held_mib: 16,
+                compress: true,
+                recipients: Vec::new(),
+                signing_key: None,
+                file_mib: 256,
+                file_age: Duration::from_secs(3600),
+                total_mib: 4096,
+                sync: Duration::from_secs(5),
+            },
             log: Log { format: LogFormat::Auto, level: LogLevel::Info },
         }
     }

@@ -86,15 +86,22 @@ fn a_flag_goes_before_a_variable_before_the_file_before_the_default() {
     assert_eq!(loaded.origin("log-level"), Origin::Default);
 }
 
+/// A public key whose private key nobody has.
+const RECIPIENT: &str = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
+
 #[test]
 fn every_setting_can_be_given_in_each_way() {
     let value = |setting: &Setting| match setting.field {
         Field::Text(_) | Field::Path(_) => "x",
         Field::Address(_) => "https://a:1",
+        // With the filters that are set, too, it would be refused.
+        Field::Switch(_) if setting.flag == "record-incidents" => "false",
         Field::Switch(_) => "true",
+        Field::Number { min, .. } if min > 8 => "64",
         Field::Number { .. } => "8",
         Field::Duration { .. } => "1s",
         Field::Texts(_) if setting.flag == "exclude-user" => "0",
+        Field::Texts(_) if setting.flag == "record-recipient" => RECIPIENT,
         Field::Texts(_) | Field::Paths(_) => "/x",
         Field::Payload(_) => "none",
         Field::Format(_) => "json",

@@ -1,7 +1,12 @@
 //! What an operator asks to be recorded, and its beginning.
 
 use super::{Choice, Keep, Plan, Recorder, Spool};
-use recording::{Header, Item, Level, Writer, writer};
+use mcp_sensor_proto::v1;
+use recording::{
+    Header, Item, Level, Writer,
+    rolling::{self, Folder, RollError, Rolling},
+    writer,
+};
 use sensor_core::engine;
 use std::{
     fs::File,
@@ -38,6 +43,21 @@ pub struct Order {
 pub enum Destination {
     /// A new file.
     File(File, PathBuf),
+    /// Files in a folder, each for its time.
+    Folder(Folder, PathBuf, Rolls),
+}
+
+/// How files in a folder follow each other.
+#[derive(Clone, Copy, Debug)]
+pub struct Rolls {
+    /// Bytes of one file.
+    pub file: u64,
+    /// How old one may become, in nanoseconds.
+    pub age: u64,
+    /// Bytes of all together.
+    pub total: u64,
+    /// When they are made durable.
+    pub sync: rolling::Sync,
 }
 
 impl Destination {
@@ -77,8 +97,12 @@ impl Order {
                 let writer = Some(Writer::new(file, &header, options)?);
                 (Box::new(OneFile { writer, flushed: now, flush }), path.display().to_string())
             }
+            Destination::Folder(folder, path, Rolls { file, age, total, sync }) => {
+                let settings = rolling::Settings { max_file: Some(file), max_age: Some(age), max_total: Some(total), sync, options };
+                (Box::new(Rolled { rolling: Rolling::open(folder, header, settings)?, told: None, files: 0 }), path.display().to_string())
+            }
         };
-        let spool = Spool::start(keep, QUEUE)?;
+        let spool = Spool::start(keep, QUEUE, source.is_some())?;
         Ok(Recorder::new(Plan { level, choice, memory, source, subject, filter }, spool))
     }
 }
@@ -128,5 +152,44 @@ impl Keep for OneFile {
         let bytes = file.metadata().map_or(0, |metadata| metadata.len());
         let items = manifest.summary.items();
         Ok(format!("recorded {} in {}", present::units::count(items, "item"), present::units::bytes(bytes)))
+    }
+}
+
+/// Files in a folder. Each begins with what the sensor told of itself last: losses are counted from there.
+struct Rolled {
+    rolling: Rolling<Folder>,
+    told: Option<v1::Event>,
+    files: u64,
+}
+
+fn lost(error: RollError) -> (u64, io::Error) {
+    (error.lost, io::Error::other(error))
+}
+
+impl Keep for Rolled {
+    fn item(&mut self, now: u64, item: &Item<'_>) -> Result<(), (u64, io::Error)> {
+        let turn = self.rolling.turn(now).map_err(lost);
+        if let Ok(Some(turn)) = &turn {
+            self.files += 1;
+            tracing::info!(file = turn.opened, removed = turn.removed.len(), "recording to a new file");
+            if let Some(told) = &self.told {
+                self.rolling.item(now, &Item::Event(told.clone())).map_err(lost)?;
+            }
+        }
+        if let Item::Event(event) = item {
+            self.told = Some(event.clone());
+        }
+        self.rolling.item(now, item).map_err(lost)?;
+        turn.map(|_| ())
+    }
+
+    fn tick(&mut self, now: u64) -> Result<(), (u64, io::Error)> {
+        self.rolling.tick(now).map(|_| ()).map_err(lost)
+    }
+
+    fn finish(self: Box<Self>, now: u64) -> Result<String, (u64, io::Error)> {
+        let files = self.files;
+        self.rolling.finish(now).map_err(lost)?;
+        Ok(format!("recorded to {}", present::units::count(files, "file")))
     }
 }

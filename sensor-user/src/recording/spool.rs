@@ -1,6 +1,6 @@
 //! The bounded queue before a file, and the thread that writes it.
 //!
-//! Invariants: a push never waits; items pushed = written + lost, in number, once the thread has ended; what is lost is counted
+//! Invariants: a push of live traffic never waits; items pushed = written + lost, in number, once the thread has ended; what is lost is counted
 //! under its reason ([`Spool::losses`]); a failing file does not end the thread, which tries on with the next items where the file
 //! can take them again.
 
@@ -57,6 +57,8 @@ struct State {
 
 struct Shared {
     limit: usize,
+    waits: bool,
+    room: Condvar,
     state: Mutex<State>,
     wake: Condvar,
 }
@@ -74,12 +76,13 @@ pub struct Spool {
 }
 
 impl Spool {
-    /// Starts the thread that writes to `keep`; at most `limit` bytes wait for it.
+    /// Starts the thread that writes to `keep`; at most `limit` bytes wait for it. `waits`: a push waits for room, for nothing is lost
+    /// by it; what is captured live does not wait.
     ///
     /// # Errors
     /// Where there is no thread to be had.
-    pub fn start(keep: Box<dyn Keep>, limit: usize) -> io::Result<Self> {
-        let shared = Arc::new(Shared { limit, state: Mutex::default(), wake: Condvar::new() });
+    pub fn start(keep: Box<dyn Keep>, limit: usize, waits: bool) -> io::Result<Self> {
+        let shared = Arc::new(Shared { limit, waits, state: Mutex::default(), wake: Condvar::new(), room: Condvar::new() });
         let theirs = Arc::clone(&shared);
         let thread = thread::Builder::new().name("recording".to_owned()).spawn(move || work(&theirs, keep))?;
         Ok(Self { shared, thread: Some(thread) })
@@ -89,7 +92,10 @@ impl Spool {
     pub fn push(&self, item: Owned) {
         let size = item.size();
         let mut state = self.shared.lock();
-        if state.bytes + size > self.shared.limit {
+        while self.shared.waits && state.bytes > 0 && state.bytes + size > self.shared.limit {
+            state = self.shared.room.wait_timeout(state, TICK).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        if !self.shared.waits && state.bytes + size > self.shared.limit {
             state.full.items += 1;
             state.full.bytes += size as u64;
             return;
@@ -156,6 +162,7 @@ fn work(shared: &Shared, mut keep: Box<dyn Keep>) -> Option<String> {
             }
             // Room again only now: what is being written is held, too.
             shared.lock().bytes -= item.size();
+            shared.room.notify_one();
         }
         if let Err(failed) = keep.tick(now()) {
             fail(shared, failed);
@@ -200,12 +207,28 @@ mod tests {
     }
 
     #[test]
+    fn what_can_wait_waits_and_is_all_written() {
+        let (gate, let_in) = channel();
+        let written = Arc::new(AtomicU64::new(0));
+        let keep = Gate { let_in, written: Arc::clone(&written) };
+        drop(gate);
+        let item = || Owned::of(&Item::Tick { time: 1 });
+        let mut spool = Spool::start(Box::new(keep), 3 * item().size(), true).unwrap();
+        for _ in 0..1000 {
+            spool.push(item());
+        }
+        assert_eq!(spool.finish().as_deref(), Some("done"));
+        assert!(spool.losses().is_empty());
+        assert_eq!(written.load(Ordering::Relaxed), 1000);
+    }
+
+    #[test]
     fn what_goes_in_is_written_or_counted() {
         let (gate, let_in) = channel();
         let written = Arc::new(AtomicU64::new(0));
         let keep = Gate { let_in, written: Arc::clone(&written) };
         let item = || Owned::of(&Item::Tick { time: 1 });
-        let mut spool = Spool::start(Box::new(keep), 10 * item().size()).unwrap();
+        let mut spool = Spool::start(Box::new(keep), 10 * item().size(), false).unwrap();
         for _ in 0..30 {
             spool.push(item());
         }

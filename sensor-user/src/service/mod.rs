@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Instant;
@@ -24,6 +25,7 @@ use thiserror::Error;
 pub mod log;
 pub mod notify;
 mod progress;
+mod recording;
 mod reload;
 pub mod signals;
 
@@ -51,6 +53,14 @@ pub enum ServiceError {
     /// It has no uplink.
     #[error(transparent)]
     Uplink(#[from] UplinkError),
+    /// It cannot record as it is told to.
+    #[error("cannot record: {}: {why}", what.display())]
+    Recording {
+        /// The folder or file.
+        what: PathBuf,
+        /// Why.
+        why: String,
+    },
     /// Signals or threads could not be set up.
     #[error("setting up the service: {0}")]
     Setup(#[source] io::Error),
@@ -80,6 +90,7 @@ pub fn run(given: &Given, environment: &Environment) -> Result<(), ServiceError>
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
     warn_of_choices(&config, &loaded.strange_variables);
 
+    let recording = recording::order(&config)?;
     let node = config.node.clone().unwrap_or_else(agent::host_name);
     let Some(target) = target(&config) else { return Ok(()) };
     let (uplink, exporter) = Uplink::start(uplink_settings(&config, target, &node))?;
@@ -123,7 +134,7 @@ pub fn run(given: &Given, environment: &Environment) -> Result<(), ServiceError>
         exclusions: exclusions(&config),
         identities: agent::identities(level(&config)),
         exporter,
-        recording: None,
+        recording,
         node,
     };
     let captured = agent::capture(settings, stop.flag(), Some(changed));
