@@ -270,22 +270,22 @@ fn learn(identities: &mut Identities, record: &Record<'_>) {
 }
 
 /// Takes what a recording holds to where it went when it was recorded.
-fn replay(item: Item<'_>, engine: &mut Engine, outlet: &mut Outlet) {
+fn replay(item: &Item<'_>, engine: &mut Engine, outlet: &mut Outlet) {
     if !matches!(item, Item::Process { .. }) {
         outlet.release_known();
     }
-    match item {
-        Item::Process { id, peer, .. } => {
+    match *item {
+        Item::Process { id, ref peer, .. } => {
             if let Known::Recorded(recorded) = outlet.known() {
-                recorded.learn(id, peer);
+                recorded.learn(id, peer.clone());
             }
         }
-        Item::Chunk(chunk) => engine.chunk(&chunk, outlet),
-        Item::Touch(touch) => {
-            engine.touch(&touch, outlet);
+        Item::Chunk(ref chunk) => engine.chunk(chunk, outlet),
+        Item::Touch(ref touch) => {
+            engine.touch(touch, outlet);
         }
-        Item::Passed(passed) => engine.passed(&passed, outlet),
-        Item::Message(framed) => engine.framed(&framed, outlet),
+        Item::Passed(ref passed) => engine.passed(passed, outlet),
+        Item::Message(ref framed) => engine.framed(framed, outlet),
         Item::Noise { time, stream, epoch, bytes } => engine.between(stream, epoch, time, Between::Noise(bytes), outlet),
         Item::Gap { time, stream, epoch, bytes, reasons } => engine.between(stream, epoch, time, Between::Gap(bytes, reasons), outlet),
         Item::Fork { time, parent, child } => engine.fork(parent, child, time),
@@ -297,7 +297,7 @@ fn replay(item: Item<'_>, engine: &mut Engine, outlet: &mut Outlet) {
         }
         Item::Exit { time, process } => engine.exit(process, time, outlet),
         Item::Tick { time } => engine.tick(time, outlet),
-        Item::Event(event) => outlet.retell(event),
+        Item::Event(ref event) => outlet.retell(event.clone()),
     }
 }
 

@@ -111,6 +111,7 @@ pub fn told(ring_full: u64, detail: &str) -> Item<'static> {
         started: Some(prost_types::Timestamp { seconds: 1_769_868_001, nanos: 5 }),
         loss: Some(v1::Loss { counts: if ring_full == 0 { Vec::new() } else { vec![count] } }),
         blind_spots: vec![spot],
+        ..v1::Sensor::default()
     };
     Item::Event(v1::Event {
         id: "00000000000000000000000000000abc".to_owned(),

@@ -20,7 +20,7 @@ pub enum Record<'a> {
     /// A process ended.
     Exit(ExitRecord),
     /// What a recording holds.
-    Recorded(Item<'a>),
+    Recorded(&'a Item<'a>),
 }
 
 /// Why bytes are no record.

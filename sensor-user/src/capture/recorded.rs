@@ -73,7 +73,7 @@ impl Source for Recorded<'_> {
                 return Progress::Nothing;
             }
             *now = (*now).max(time);
-            each(Record::Recorded(item.lend()));
+            each(Record::Recorded(&item.lend()));
             *waiting = None;
         }
         for _ in 0..BATCH {
@@ -101,7 +101,7 @@ impl Source for Recorded<'_> {
                 }
                 *now = (*now).max(time);
             }
-            each(Record::Recorded(match item {
+            each(Record::Recorded(&match item {
                 // What moved unseen is a gap in a redacted recording where it was one.
                 Item::Touch(touch) if *is_redacted => Item::Touch(Touch { unseen: false, ..touch }),
                 item => item,

@@ -492,7 +492,7 @@ pub static SETTINGS: &[Setting] = &[
         value: "KEY,…",
         help: "Encrypt the files for these public keys of age",
         more: "",
-        example: "[\"age1...\"]",
+        example: "[\"age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p\"]",
         reloads: false,
         field: Field::Texts(|config| &mut config.recording.recipients),
     },
