@@ -56,7 +56,9 @@ pub struct Stdio {
     too_long: bool,
     complaints: VecDeque<u8>,
     ended: bool,
-    reaped: bool,
+    /// It was told that nothing is sent any more.
+    told: bool,
+    killed: bool,
 }
 
 impl Stdio {
@@ -101,7 +103,8 @@ impl Stdio {
             too_long: false,
             complaints: VecDeque::new(),
             ended: false,
-            reaped: false,
+            told: false,
+            killed: false,
         })
     }
 
@@ -215,19 +218,22 @@ impl Stdio {
         self.ended
     }
 
-    /// Ends the whole group. Its leader is not reaped before, so that nobody else can have its id.
-    fn kill(&mut self) {
-        if std::mem::replace(&mut self.reaped, true) {
-            return;
+    /// Ends the whole group. Its leader is not reaped before, so that nobody else can have its id. True where the leader ended by
+    /// itself.
+    fn kill(&mut self) -> bool {
+        if std::mem::replace(&mut self.killed, true) {
+            return false;
         }
         self.close();
         self.unsent = VecDeque::new();
-        if !self.wait(Instant::now() + PATIENCE) {
+        let alone = self.wait(Instant::now() + PATIENCE);
+        if !alone {
             let _ = kill_process_group(self.pid, Signal::TERM);
             self.wait(Instant::now() + PATIENCE);
         }
         let _ = kill_process_group(self.pid, Signal::KILL);
         self.wait(Instant::now() + PATIENCE);
+        alone
     }
 }
 
@@ -260,6 +266,7 @@ impl Transport for Stdio {
     }
 
     fn close(&mut self) {
+        self.told = true;
         self.write();
         // What waits is written first where the server reads.
         let until = Instant::now() + PATIENCE;
@@ -270,8 +277,9 @@ impl Transport for Stdio {
     }
 
     fn end(&mut self) -> Ended {
-        let alone = self.ended;
-        self.kill();
+        // It was not told to end: it closed its output, and its end may be a moment behind.
+        let early = self.output.is_none() && !self.told;
+        let alone = self.kill();
         while self.errors.is_some() {
             let before = self.complaints.len();
             self.hear();
@@ -279,7 +287,7 @@ impl Transport for Stdio {
                 break;
             }
         }
-        let status = self.child.try_wait().ok().flatten().filter(|_| alone);
+        let status = self.child.try_wait().ok().flatten().filter(|_| early && alone);
         let how = match status.map(|status| (status.code(), status.signal())) {
             Some((Some(code), _)) => format!("exited with {code}"),
             Some((None, Some(signal))) => format!("was killed by signal {signal}"),
