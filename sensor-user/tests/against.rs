@@ -15,7 +15,6 @@ use std::{
     sync::OnceLock,
     time::{Duration, Instant},
 };
-use tempfile::TempDir;
 
 /// What was said; `>` by the client, `<` by the server.
 const SAID: &[&str] = &[
@@ -69,25 +68,28 @@ done
 
 /// A recording of it, in full and redacted, and the server.
 struct Stage {
-    folder: TempDir,
+    folder: PathBuf,
     session: String,
 }
 
 impl Stage {
     fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.folder.join(name)
     }
 }
 
 fn stage() -> &'static Stage {
     static STAGE: OnceLock<Stage> = OnceLock::new();
     STAGE.get_or_init(|| {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("server.sh"), SERVER).unwrap();
-        let full = folder.path().join("full.pcapng");
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("against");
+        fs::create_dir_all(&folder).unwrap();
+        for recording in ["full.pcapng", "redacted.pcapng"] {
+            let _ = fs::remove_file(folder.join(recording));
+        }
+        fs::write(folder.join("server.sh"), SERVER).unwrap();
+        let full = folder.join("full.pcapng");
         record(&full);
-        let replayed =
-            sensor().arg("replay").arg(&full).args(["--json", "-o"]).arg(folder.path().join("redacted.pcapng")).output().unwrap();
+        let replayed = sensor().arg("replay").arg(&full).args(["--json", "-o"]).arg(folder.join("redacted.pcapng")).output().unwrap();
         assert!(replayed.status.success(), "{replayed:?}");
         let events = String::from_utf8(replayed.stdout).unwrap();
         let session = events.lines().find_map(|line| Some(serde_json::from_str::<Value>(line).ok()?["session"]["id"].as_str()?.to_owned()));

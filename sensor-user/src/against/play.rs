@@ -33,11 +33,8 @@ const LOOK: Duration = Duration::from_millis(200);
 /// How long a server may go on speaking at the end.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// Braces in one message: each may take some 700 bytes once it is read.
-const BRACES: usize = 200_000;
-
-/// Commas in one message: each may take some 64.
-const COMMAS: usize = 4_000_000;
+/// Bytes of memory that one message may take once it is read, about.
+const WEIGHT: usize = 256 << 20;
 
 /// How it is done.
 #[derive(Clone, Debug)]
@@ -292,17 +289,17 @@ impl<'a> Player<'a> {
     }
 
     fn line(&mut self, line: &[u8]) {
-        let Some(message) = read(line) else {
+        let Some((message, weight)) = read(line) else {
             self.noise += 1;
             return;
         };
         match message {
-            Value::Array(batch) => batch.into_iter().for_each(|message| self.message(message, line.len())),
-            message => self.message(message, line.len()),
+            Value::Array(batch) => batch.into_iter().for_each(|message| self.message(message, weight)),
+            message => self.message(message, weight),
         }
     }
 
-    fn message(&mut self, message: Value, bytes: usize) {
+    fn message(&mut self, message: Value, weight: usize) {
         let id = id_text(message.get("id"));
         let method = message.get("method").and_then(Value::as_str).map(str::to_owned);
         match method {
@@ -311,11 +308,8 @@ impl<'a> Player<'a> {
             None if message.get("result").is_some() || message.get("error").is_some() => {
                 let asks = self.pending.get_mut(&id).and_then(VecDeque::pop_front);
                 match asks {
-                    Some(Asks::Exchange(exchange)) => self.answer(exchange, message, bytes),
-                    Some(Asks::Page(listing)) => {
-                        let message = self.comparable(message);
-                        self.page(listing, message, bytes);
-                    }
+                    Some(Asks::Exchange(exchange)) => self.answer(exchange, message, weight),
+                    Some(Asks::Page(listing)) => self.page(listing, message, weight),
                     None => self.to_nothing += 1,
                 }
             }
@@ -323,19 +317,26 @@ impl<'a> Player<'a> {
         }
     }
 
-    /// A document of now as it would stand in the recording.
-    fn comparable(&mut self, message: Value) -> Value {
-        self.redactor.as_mut().map_or(message.clone(), |redactor| redactor.hide(&message))
-    }
-
-    fn page(&mut self, listing: usize, mut message: Value, bytes: usize) {
-        if let Some(listing) = self.listings.get_mut(listing) {
-            listing.now.next = None;
-            listing.now.take(&mut message, bytes);
+    /// A document of now as it would stand in the recording; `None` where that cannot be told.
+    fn comparable(&mut self, message: Value) -> Option<Value> {
+        match &mut self.redactor {
+            Some(redactor) => redactor.hide(&message),
+            None => Some(message),
         }
     }
 
-    fn answer(&mut self, place: usize, now: Value, bytes: usize) {
+    fn page(&mut self, listing: usize, message: Value, weight: usize) {
+        let message = self.comparable(message);
+        if let Some(listing) = self.listings.get_mut(listing) {
+            listing.now.next = None;
+            match message {
+                Some(mut message) => listing.now.take(&mut message, weight),
+                None => listing.now.whole = false,
+            }
+        }
+    }
+
+    fn answer(&mut self, place: usize, now: Value, weight: usize) {
         if !self.is_waiting(place) {
             // It is too late, which has been told.
             return;
@@ -344,16 +345,19 @@ impl<'a> Player<'a> {
         let Some(exchange) = self.plan.exchanges.get(place) else { return };
         let (request, then) = (self.said(Some(exchange.request)), self.said(exchange.answer));
         let (Some(request), Some(then)) = (request, then) else { return };
-        let Some(mut was) = read(then.body.as_bytes()) else {
+        let Some((mut was, then_weight)) = read(then.body.as_bytes()) else {
             self.report.hidden += 1;
             return;
         };
         self.handles.learn(&request.method, &was, Some(&now));
-        let mut now = self.comparable(now);
+        let Some(mut now) = self.comparable(now) else {
+            self.report.hidden += 1;
+            return;
+        };
         if let Some(listing) = self.listing_of.get(&place).and_then(|listing| self.listings.get_mut(*listing)) {
             listing.cut |= then.cut;
-            listing.then.take(&mut was, then.body.len());
-            listing.now.take(&mut now, bytes);
+            listing.then.take(&mut was, then_weight);
+            listing.now.take(&mut now, weight);
         }
         self.report.answers_compared += 1;
         let request = exchange.label.clone();
@@ -410,12 +414,11 @@ impl<'a> Player<'a> {
         }
         let Some(asked) = self.plan.asked.get(asked) else { return };
         if let Some(then) = self.said(Some(asked.request))
-            && let Some(was) = read(then.body.as_bytes())
+            && let Some((was, _)) = read(then.body.as_bytes())
+            && let Some(now) = self.comparable(message.clone())
+            && let Some(changes) = self.compare("params", then.cut, &was, &now)
         {
-            let now = self.comparable(message.clone());
-            if let Some(changes) = self.compare("params", then.cut, &was, &now) {
-                self.report.differs(Difference::AskedOtherwise { method: method.to_owned(), changes });
-            }
+            self.report.differs(Difference::AskedOtherwise { method: method.to_owned(), changes });
         }
         // What the client did not answer then is not answered now.
         let Some(answer) = self.said(asked.answer) else { return };
@@ -452,12 +455,15 @@ impl<'a> Player<'a> {
     }
 }
 
-/// Reads a message that is not too costly to read.
-fn read(text: &[u8]) -> Option<Value> {
-    let braces = memchr::memchr2_iter(b'{', b'[', text).take(BRACES + 1).count();
-    let commas = memchr::memchr_iter(b',', text).take(COMMAS + 1).count();
-    if braces > BRACES || commas > COMMAS {
+/// Reads a message that is not too costly to read. Tells about how many bytes of memory it takes.
+fn read(text: &[u8]) -> Option<(Value, usize)> {
+    // An object with one member takes some 700 bytes, an element 32.
+    let containers = memchr::memchr2_iter(b'{', b'[', text).count();
+    let elements = memchr::memchr_iter(b',', text).count();
+    let weight = text.len().saturating_add(containers.saturating_mul(700)).saturating_add(elements.saturating_mul(64));
+    if weight > WEIGHT {
         return None;
     }
-    serde_json::from_slice(text).ok().or_else(|| serde_json::from_str(&String::from_utf8_lossy(text)).ok())
+    let value = serde_json::from_slice(text).ok().or_else(|| serde_json::from_str(&String::from_utf8_lossy(text)).ok())?;
+    Some((value, weight))
 }

@@ -218,10 +218,16 @@ impl Report {
         Self { session: session.to_owned(), command: command.to_owned(), ..Self::default() }
     }
 
+    /// True where further differences are only counted.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.differences.len() >= DIFFERENCES
+    }
+
     /// Tells a difference.
     pub fn differs(&mut self, difference: Difference) {
         let bytes = difference.bytes();
-        if self.differences.len() >= DIFFERENCES || self.bytes + bytes > BYTES {
+        if self.is_full() || self.bytes + bytes > BYTES {
             self.more_differences += 1;
         } else {
             self.bytes += bytes;

@@ -34,8 +34,7 @@ impl Screen {
     pub fn json(&mut self, document: &Value) -> String {
         match self.level {
             Level::Full => json(document),
-            Level::Redacted => json(&self.hide(document)),
-            Level::None => String::new(),
+            Level::Redacted | Level::None => self.hide(document).as_ref().map(json).unwrap_or_default(),
         }
     }
 
@@ -49,15 +48,18 @@ impl Screen {
             let place = change.pointer.strip_prefix(&prefix).unwrap_or_default();
             let [then, now] = match &hidden {
                 None => excerpts(change.then, change.now),
-                Some((then, now)) => excerpts(change.then.and(then.pointer(place)), change.now.and(now.pointer(place))),
+                Some((then, now)) => {
+                    let shown = |value: Option<&Value>, document: &'_ Option<Value>| value.and(document.as_ref()?.pointer(place).cloned());
+                    excerpts(shown(change.then, then).as_ref(), shown(change.now, now).as_ref())
+                }
             };
             Change { pointer: change.pointer.clone(), then, now }
         });
         Changes { changes: changes.collect(), more: found.more }
     }
 
-    /// A document as it may be shown. `null` where nothing may be.
-    pub fn hide(&mut self, document: &Value) -> Value {
+    /// A document as it may be shown. `None` where nothing may be, or where it has too many parts to be looked through.
+    pub fn hide(&mut self, document: &Value) -> Option<Value> {
         let text = document.to_string();
         let mut shown = String::new();
         if self.tape.parse(text.as_bytes()).is_ok()
@@ -65,7 +67,7 @@ impl Screen {
         {
             self.redactor.value(root, usize::MAX, &mut shown);
         }
-        serde_json::from_str(&shown).unwrap_or(Value::Null)
+        serde_json::from_str(&shown).ok()
     }
 }
 
@@ -139,7 +141,7 @@ mod tests {
     #[test]
     fn secrets_are_taken_out() {
         let mut screen = Screen::new(Level::Redacted);
-        assert_eq!(screen.hide(&json!({"password": "hunter22", "a": 1})), json!({"password": "[redacted:password:8]", "a": 1}));
-        assert_eq!(Screen::new(Level::None).hide(&json!({"a": 1})), Value::Null);
+        assert_eq!(screen.hide(&json!({"password": "hunter22", "a": 1})), Some(json!({"password": "[redacted:password:8]", "a": 1})));
+        assert_eq!(Screen::new(Level::None).hide(&json!({"a": 1})), None);
     }
 }

@@ -13,6 +13,12 @@ use std::collections::BTreeMap;
 /// Kinds of what is not sent that are shown.
 const SKIPPED: usize = 20;
 
+/// Differences that are shown.
+const DIFFERENCES: usize = 200;
+
+/// Lines of one value that are shown.
+const LINES: usize = 4;
+
 /// Lines of a server's standard error that are shown.
 const COMPLAINTS: usize = 10;
 
@@ -29,7 +35,22 @@ impl Page {
         for (style, text) in parts {
             line.push_raw(*style, text);
         }
-        line.cut(self.columns).print(self.styles, &mut self.text);
+        let columns = self.columns;
+        self.print(line.cut(columns));
+    }
+
+    /// A text that may go on for some lines.
+    fn value(&mut self, style: Style, label: &str, text: &str) {
+        let columns = self.columns.saturating_sub(label.len());
+        for (number, line) in Line::raw(Style::PLAIN, text).cut(columns * LINES).wrap(columns).into_iter().take(LINES).enumerate() {
+            let mut shown = if number == 0 { Line::own(style, label) } else { Line::own(Style::PLAIN, &" ".repeat(label.len())) };
+            shown.push_line(line);
+            self.print(shown);
+        }
+    }
+
+    fn print(&mut self, line: Line) {
+        line.print(self.styles, &mut self.text);
         self.text.push('\n');
     }
 
@@ -38,7 +59,7 @@ impl Page {
             self.line(&[(Style::PLAIN, "      "), (Style::PLAIN, if change.pointer.is_empty() { "/" } else { &change.pointer })]);
             for (style, label, text) in [(Style::ERROR, "        then ", &change.then), (Style::GOOD, "        now  ", &change.now)] {
                 if let Some(text) = text {
-                    self.line(&[(style, label), (Style::PLAIN, text)]);
+                    self.value(style, label, text);
                 }
             }
         }
@@ -52,7 +73,7 @@ impl Page {
         match difference {
             Difference::ToolAdded { tool, now } => {
                 self.line(&[(Style::GOOD, "  + "), (bold, tool), (plain, "  a new tool")]);
-                self.line(&[(plain, "      "), (plain, now)]);
+                self.value(plain, "      ", now);
             }
             Difference::ToolRemoved { tool } => self.line(&[(Style::ERROR, "  - "), (bold, tool), (plain, "  the tool is gone")]),
             Difference::ToolChanged { tool, changes } => {
@@ -65,19 +86,19 @@ impl Page {
             }
             Difference::ErrorNow { request, now } => {
                 self.line(&[(Style::ERROR, "  ! "), (bold, request), (plain, "  an error in place of a result")]);
-                self.line(&[(Style::GOOD, "        now  "), (plain, now)]);
+                self.value(Style::GOOD, "        now  ", now);
             }
             Difference::ResultNow { request, then, now } => {
                 self.line(&[(Style::WARNING, "  ! "), (bold, request), (plain, "  a result in place of an error")]);
-                self.line(&[(Style::ERROR, "        then "), (plain, then)]);
-                self.line(&[(Style::GOOD, "        now  "), (plain, now)]);
+                self.value(Style::ERROR, "        then ", then);
+                self.value(Style::GOOD, "        now  ", now);
             }
             Difference::NoAnswer { request, why } => {
                 self.line(&[(Style::ERROR, "  ! "), (bold, request), (plain, "  no answer: "), (plain, why)]);
             }
             Difference::AskedNow { method, count, now } => {
                 self.line(&[(Style::WARNING, "  + "), (bold, method), (plain, &format!("  the server asks this now, {count}×; refused"))]);
-                self.line(&[(plain, "      "), (plain, now)]);
+                self.value(plain, "      ", now);
             }
             Difference::NotAsked { method } => {
                 self.line(&[(Style::WARNING, "  - "), (bold, method), (plain, "  the server does not ask this now")])
@@ -115,11 +136,12 @@ impl Report {
     #[must_use]
     pub fn text(&self, styles: Styles, columns: usize) -> String {
         let mut page = Page { styles, columns: columns.max(60), text: String::new() };
-        for difference in &self.differences {
+        for difference in self.differences.iter().take(DIFFERENCES) {
             page.difference(difference);
         }
-        if self.more_differences > 0 {
-            page.line(&[(Style::DIM, &format!("  and {} more", self.more_differences))]);
+        let number = self.differences.len() as u64 + self.more_differences;
+        if number > DIFFERENCES as u64 {
+            page.line(&[(Style::DIM, &format!("  and {} more", number - DIFFERENCES as u64))]);
         }
         page.skipped(self.skipped.iter().map(|skipped| (skipped.what.as_str(), skipped.why.as_str())));
         if self.hidden > 0 {
@@ -130,8 +152,8 @@ impl Report {
         }
         if self.tolerated > 0 {
             let places =
-                format!("  {} may differ (clocks, ids, --ignore) and do; --exact tells the clocks and ids", count(self.tolerated, "place"));
-            page.line(&[(Style::DIM, &places)]);
+                format!("{} may differ (clocks, ids, --ignore) and do; --exact tells the clocks and ids", count(self.tolerated, "place"));
+            page.value(Style::DIM, "  ", &places);
         }
         if self.notifications_then != self.notifications_now {
             let told = |counts: &Counts| counts.iter().map(|(name, count)| format!("{count} × {name}")).collect::<Vec<_>>().join(", ");
@@ -142,7 +164,7 @@ impl Report {
             page.line(&[(Style::DIM, &format!("  notifications then: {then}; now: {now}"))]);
         }
         for note in &self.notes {
-            page.line(&[(Style::DIM, "  note: "), (Style::DIM, note)]);
+            page.value(Style::DIM, "  note: ", note);
         }
         let lines: Vec<&str> = self.complaints.lines().collect();
         if !lines.is_empty() {
@@ -151,7 +173,6 @@ impl Report {
                 page.line(&[(Style::DIM, "    "), (Style::PLAIN, line)]);
             }
         }
-        let number = self.differences.len() as u64 + self.more_differences;
         let compared = format!(" ({}, {} compared)", count(self.answers_compared, "answer"), count(self.tools_compared, "tool"));
         let (style, verdict) =
             if self.same { (Style::GOOD, "no difference".to_owned()) } else { (Style::ERROR, count(number, "difference")) };

@@ -9,8 +9,8 @@ use super::{
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// Bytes of listings that are kept of one side.
-const BYTES: usize = 32 << 20;
+/// Bytes of memory that the listings of one side may take, about.
+const WEIGHT: usize = 256 << 20;
 
 /// One listing of the tools: what came page by page.
 #[derive(Debug, Default)]
@@ -29,7 +29,7 @@ pub struct Listing {
 #[derive(Debug, Default)]
 pub struct Pages {
     tools: Vec<Value>,
-    bytes: usize,
+    weight: usize,
     /// The last page has come.
     pub whole: bool,
     /// The next page, as the last one names it.
@@ -37,12 +37,12 @@ pub struct Pages {
 }
 
 impl Pages {
-    /// Takes an answer to `tools/list` of so many bytes, and leaves what else is in it.
-    pub fn take(&mut self, answer: &mut Value, bytes: usize) {
+    /// Takes an answer to `tools/list` that takes so many bytes of memory, and leaves what else is in it.
+    pub fn take(&mut self, answer: &mut Value, weight: usize) {
         let Some(result) = answer.get_mut("result").and_then(Value::as_object_mut) else { return };
         let Some(Value::Array(tools)) = result.remove("tools") else { return };
-        self.bytes = self.bytes.saturating_add(bytes);
-        if self.bytes > BYTES {
+        self.weight = self.weight.saturating_add(weight);
+        if self.weight > WEIGHT {
             (self.whole, self.next) = (false, None);
             return;
         }
@@ -98,7 +98,7 @@ impl Listing {
 
 /// Tells a difference once: a session may list the tools again and again.
 fn tell(report: &mut Report, difference: Difference) {
-    if !report.differences.contains(&difference) {
+    if report.is_full() || !report.differences.contains(&difference) {
         report.differs(difference);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Asks, LAST_WORDS, Player, State};
 use crate::against::report::{Difference, Report};
+use present::units::count;
 use sensor_core::redact::{Level, Redactor};
 use serde_json::{Value, json};
 use std::{
@@ -107,12 +108,12 @@ impl Player<'_> {
         note(conversation.late, "the recording does not hold the session's beginning: the server may have refused because of that");
         note(conversation.gaps > 0, "bytes of the session are missing in the recording: messages may be missing, too");
         note(!plan.exchanges.is_empty() && self.listings.is_empty(), "the client did not list the tools then: they were not compared");
-        for (count, what) in [
-            (self.noise, "lines of the server that are no message"),
-            (self.to_nothing, "answers of the server to nothing that was asked"),
-            (self.pings, "pings of the server, which were answered"),
+        for (number, what, more) in [
+            (self.noise, "line", "of the server that cannot be read as a message"),
+            (self.to_nothing, "answer", "of the server to nothing that was asked"),
+            (self.pings, "ping", "of the server that the client did not get then"),
         ] {
-            note(count > 0, &format!("{count} {what}"));
+            note(number > 0, &format!("{} {more}", count(number, what)));
         }
     }
 }
