@@ -2,9 +2,10 @@
 //!
 //! In the order of the data's way: [`bpf`] (load, attach, drain the ring) → [`capture`] (records become input) →
 //! [`pipeline`] (drives [`sensor_core::engine`]) → [`outlet`] (names the peers, by [`identity`]) → [`export`] (JSON
-//! lines, the live table). [`agent`] puts them together for live capture; [`service`] runs it unattended, as [`config`] says; [`status`] is what the sensor says of itself;
+//! lines, the live table). [`agent`] puts them together for live capture; [`service`] runs it unattended, as [`config`] says; [`status`] is what the sensor says of itself; [`against`] says a recorded session again to a server;
 //! [`cli`] is what people type.
 
+pub mod against;
 pub mod agent;
 pub mod bpf;
 pub mod capture;

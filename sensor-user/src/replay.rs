@@ -50,6 +50,8 @@ pub enum ReplayError {
 pub struct Settings {
     /// How much of the contents is shown.
     pub level: redact::Level,
+    /// Messages are shown whole, as far as they were recorded. Otherwise they are cut as they were when it was recorded.
+    pub whole: bool,
     /// Bytes that the engine may hold.
     pub memory: usize,
     /// How fast.
@@ -76,9 +78,9 @@ pub fn open(path: &Path, options: &reader::Options) -> Result<Reader<'static>, R
 /// # Errors
 /// Where the output fails.
 pub fn run(reader: Reader<'static>, settings: Settings, stop: &AtomicBool) -> Result<(Option<ReadError>, Ending), ReplayError> {
-    let Settings { level, memory, pace, until, exporter, recording } = settings;
+    let Settings { level, whole, memory, pace, until, exporter, recording } = settings;
     let header = reader.header().clone();
-    let config = engine_config(&header, level, memory);
+    let config = Config { body_limit: if whole { usize::MAX } else { bytes(header.body_limit) }, ..engine_config(&header, level, memory) };
     let begin = |order: Order| order.begin(&config, &header.node, Some(header.level), header.started);
     let recorder = recording.map(begin).transpose().map_err(ReplayError::Output)?;
     let until = until.map(|until| until.saturating_sub(header.boot_time));
@@ -105,7 +107,6 @@ fn engine_config(header: &Header, level: redact::Level, memory: usize) -> Config
         (Level::Redacted, redact::Level::Redacted) => redact::Level::Full,
         (_, level) => level,
     };
-    let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     Config {
         level,
         node: node_number(&header.node),
@@ -116,6 +117,10 @@ fn engine_config(header: &Header, level: redact::Level, memory: usize) -> Config
         body_limit: bytes(header.body_limit),
         paced: true,
     }
+}
+
+fn bytes(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 /// A recording that ends when it is told to.

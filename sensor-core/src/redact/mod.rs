@@ -49,6 +49,13 @@ pub const DEPTH: usize = 96;
 /// Levels of JSON in strings of JSON that are looked through behind the first.
 pub const LEVELS: usize = 3;
 
+/// True where a marker stands in a text: something has been taken out of it.
+#[must_use]
+pub fn is_redacted(text: &str) -> bool {
+    let mut markers = memchr::memmem::find_iter(text.as_bytes(), string::MARKER.as_bytes());
+    markers.any(|at| text.as_bytes().get(at..).is_some_and(assignment::is_marker))
+}
+
 /// Bytes that buffers may keep between messages.
 const KEEP: usize = 1 << 18;
 

@@ -147,6 +147,7 @@ fn replayed(path: &Path, level: redact::Level) -> (Kept, Ending) {
     let kept = Kept::default();
     let reader = replay::open(path, &reader::Options::default()).unwrap();
     let settings = replay::Settings {
+        whole: false,
         level,
         memory: 32 << 20,
         pace: crate::capture::Pace::Max,
@@ -250,6 +251,7 @@ fn a_recording_made_of_a_recording_is_the_same() {
         destination: Destination::file(&copy).unwrap(),
     };
     let settings = replay::Settings {
+        whole: false,
         level: redact::Level::Full,
         memory: 32 << 20,
         pace: crate::capture::Pace::Max,

@@ -5,10 +5,12 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{ArgAction, ValueEnum, value_parser};
+use present::find::Glob;
 use prost_types::Timestamp;
 use recording::{Level, Recipient};
 
 use super::super::args::{Color, ExcludeArgs, FilterArgs, LimitArgs, Payload};
+use crate::against::Pattern;
 use crate::capture::Pace;
 
 const RECORD_EXAMPLES: &str = "\
@@ -30,7 +32,15 @@ Examples:
   mcp-sensor replay today.pcapng --session 3f2a --html page.html
   mcp-sensor replay today.pcapng --session 3f2a -o one.pcapng
                                                         that session as a recording of its own
-  mcp-sensor replay today.pcapng --speed 10x --from 5m --to 2026-01-31T12:00:00Z";
+  mcp-sensor replay today.pcapng --speed 10x --from 5m --to 2026-01-31T12:00:00Z
+  mcp-sensor replay today.pcapng --session 3f2a --against 'python3 server.py'
+                                                        the same requests to a server of now: what is different?
+  mcp-sensor replay today.pcapng --session 3f2a --against './server --stdio' \\
+      --allow 'get_*' --ignore '/result/structuredContent/time' --yes --json
+                                                        a regression test: ends with 1 where something differs
+
+--against asks before it starts the server; the tools are called for real. Clocks and ids may differ, see --exact. \
+It ends with 0 without a difference, 1 with one, 2 where it could not be done.";
 
 const VERIFY_EXAMPLES: &str = "\
 Examples:
@@ -186,6 +196,56 @@ pub struct Replay {
     /// What to show.
     #[command(flatten)]
     pub filters: FilterArgs,
+
+    /// A server to compare with.
+    #[command(flatten)]
+    pub against: AgainstArgs,
+}
+
+/// `mcp-sensor replay --against`.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Against a server")]
+pub struct AgainstArgs {
+    /// With --session: start this server, send it what the client sent, and show what is different
+    #[arg(long, value_name = "COMMAND", requires = "session",
+        conflicts_with_all = ["html", "markdown", "output", "from", "to", "speed", "messages"])]
+    pub against: Option<String>,
+
+    /// Call only these tools; may be repeated
+    #[arg(long, value_name = "GLOB", requires = "against", action = ArgAction::Append)]
+    pub allow: Vec<Glob>,
+
+    /// What may differ: a JSON pointer in the message (/result/structuredContent/time), also with *, ?, ** (**/timestamp); may be
+    /// repeated
+    #[arg(long, value_name = "POINTER", requires = "against", action = ArgAction::Append)]
+    pub ignore: Vec<Pattern>,
+
+    /// Compare clocks and ids, too: times, epochs, UUIDs, long hexadecimal ids, durations, progress tokens, cursors, _meta
+    #[arg(long, requires = "against")]
+    pub exact: bool,
+
+    /// How long to wait for each answer (500ms, 30s, 2m)
+    #[arg(long, value_name = "TIME", requires = "against", default_value = "30s")]
+    pub timeout: Span,
+
+    /// Do not ask before the server is started
+    #[arg(long, requires = "against")]
+    pub yes: bool,
+}
+
+/// How long something may take.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Span(pub Duration);
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(Moment::After(span)) if !span.is_zero() && span <= Duration::from_secs(7 * 86_400) => Ok(Self(span)),
+            _ => Err("write how long, up to 7 days: 500ms, 30s, 2m".to_owned()),
+        }
+    }
 }
 
 /// `mcp-sensor verify`.
@@ -281,6 +341,8 @@ mod tests {
 
     #[test]
     fn speeds_and_moments_are_what_people_write() {
+        assert_eq!("500ms".parse(), Ok(Span(Duration::from_millis(500))));
+        assert!(["", "0s", "8d", "2026-01-31T12:00:00Z"].iter().all(|text| text.parse::<Span>().is_err()));
         assert_eq!("10x".parse(), Ok(Speed(Pace::Times(10.0))));
         assert_eq!("max".parse(), Ok(Speed(Pace::Max)));
         assert!(["", "x", "0x", "-1x", "NaNx", "10"].iter().all(|text| text.parse::<Speed>().is_err()));

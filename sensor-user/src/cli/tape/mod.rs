@@ -1,5 +1,6 @@
 //! The commands about recordings: make one, replay it, verify it, make the keys for it.
 
+mod against;
 mod args;
 mod keys;
 mod record;
@@ -7,7 +8,7 @@ mod replay;
 mod session;
 mod verify;
 
-pub use args::{Keygen, Moment, Record, RecordArgs, RecordLevel, Replay, Speed, Verify};
+pub use args::{AgainstArgs, Keygen, Moment, Record, RecordArgs, RecordLevel, Replay, Speed, Verify};
 pub(super) use {keys::keygen, record::record, replay::replay, verify::verify};
 
 use super::{Exit, Failure};

@@ -25,6 +25,9 @@ pub fn replay(options: &Replay) -> Result<Exit, Failure> {
     }
     let reading = reader::Options { identities: identities(options.identity.as_deref())?, ..reader::Options::default() };
     let reader = replay::open(&options.file, &reading).map_err(|error| unreadable(&error))?;
+    if let Some(command) = &options.against.against {
+        return super::against::against(options, command, reader);
+    }
     let styles = Styles::choose(options.color, &io::stderr());
     if options.payload == Payload::Full && reader.header().level == Level::Redacted {
         warn("--payload full: this recording is redacted, what was hidden is not in it", styles);
@@ -44,6 +47,7 @@ pub fn replay(options: &Replay) -> Result<Exit, Failure> {
     };
     let stop = stop_on_signals().map_err(|error| Failure::new(Exit::Failed, "cannot watch for signals").because(error))?;
     let settings = Settings {
+        whole: false,
         recording: again(options)?,
         level: options.payload.into(),
         memory: mebibytes(options.memory_mib),
@@ -82,7 +86,7 @@ fn again(options: &Replay) -> Result<Option<Order>, Failure> {
     order(path, options.level, Filter::new(&options.filters), options.memory_mib, &reason, how).map(Some)
 }
 
-fn stop_on_signals() -> io::Result<Arc<AtomicBool>> {
+pub(super) fn stop_on_signals() -> io::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stop))
@@ -92,7 +96,7 @@ fn stop_on_signals() -> io::Result<Arc<AtomicBool>> {
 }
 
 /// A recording that cannot be opened.
-fn unreadable(error: &ReplayError) -> Failure {
+pub(super) fn unreadable(error: &ReplayError) -> Failure {
     let failure = Failure::new(Exit::Usage, "cannot read the recording").because(error.to_string());
     match error {
         ReplayError::Read { source, .. } => match mend(&source.fault) {

@@ -22,23 +22,68 @@ const NAMED: usize = 8;
 /// Collects the events of the one session whose id begins as asked. A clone collects for the same.
 #[derive(Clone)]
 pub struct OneSession {
-    asked: Vec<String>,
     found: Arc<Mutex<Found>>,
 }
 
 #[derive(Default)]
 struct Found {
+    wanted: Wanted,
     timeline: Timeline,
-    /// Ids that match; the timeline is of the first.
+}
+
+/// The one session that is wanted, of which the beginning of its id is known.
+#[derive(Default)]
+pub struct Wanted {
+    asked: Vec<String>,
+    /// Ids that match; the first is taken.
     matching: BTreeSet<String>,
     session: Option<String>,
+}
+
+impl Wanted {
+    /// `asked` are beginnings of ids.
+    pub fn new(asked: &[String]) -> Self {
+        Self { asked: asked.iter().map(|id| id.to_lowercase()).collect(), ..Self::default() }
+    }
+
+    /// Whether a session is the one.
+    pub fn takes(&mut self, id: &str) -> bool {
+        if self.session.as_deref() == Some(id) {
+            return true;
+        }
+        if !self.asked.iter().any(|asked| id.starts_with(asked.as_str())) {
+            return false;
+        }
+        self.matching.insert(id.to_owned());
+        let first = self.session.is_none();
+        if first {
+            self.session = Some(id.to_owned());
+        }
+        first
+    }
+
+    /// At the end: was there one, and no other?
+    pub fn check(&self) -> Result<(), Failure> {
+        let asked = self.asked.join(", ");
+        if self.matching.len() > 1 {
+            let names: Vec<&str> = self.matching.iter().take(NAMED).map(String::as_str).collect();
+            return Err(
+                Failure::new(Exit::Usage, format!("several sessions begin with {asked}: {}", names.join(", "))).mend("give more of the id")
+            );
+        }
+        if self.session.is_none() {
+            return Err(Failure::new(Exit::Usage, format!("no session begins with {asked}"))
+                .mend("`mcp-sensor replay FILE --json` names the sessions"));
+        }
+        Ok(())
+    }
 }
 
 impl OneSession {
     /// Nothing collected. `asked` are beginnings of ids.
     pub fn new(asked: &[String]) -> Self {
-        let found = Found { timeline: Timeline::new(Limits::default()), ..Found::default() };
-        Self { asked: asked.iter().map(|id| id.to_lowercase()).collect(), found: Arc::new(Mutex::new(found)) }
+        let found = Found { wanted: Wanted::new(asked), timeline: Timeline::new(Limits::default()) };
+        Self { found: Arc::new(Mutex::new(found)) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Found> {
@@ -48,17 +93,7 @@ impl OneSession {
     /// Shows it as it was asked for.
     pub fn render(self, options: &Replay) -> Result<(), Failure> {
         let found = std::mem::take(&mut *self.lock());
-        let asked = self.asked.join(", ");
-        if found.matching.len() > 1 {
-            let names: Vec<&str> = found.matching.iter().take(NAMED).map(String::as_str).collect();
-            return Err(
-                Failure::new(Exit::Usage, format!("several sessions begin with {asked}: {}", names.join(", "))).mend("give more of the id")
-            );
-        }
-        if found.session.is_none() {
-            return Err(Failure::new(Exit::Usage, format!("no session begins with {asked}"))
-                .mend("`mcp-sensor replay FILE --json` names the sessions"));
-        }
+        found.wanted.check()?;
         let finished = found.timeline.finish();
         if let Some(path) = &options.html {
             let mut page = BufWriter::new(page(path, options.force)?);
@@ -105,19 +140,9 @@ impl Exporter for OneSession {
             return Ok(());
         }
         let Some(session) = &event.session else { return Ok(()) };
-        let id = &session.get().id;
-        if !self.asked.iter().any(|asked| id.starts_with(asked.as_str())) {
-            return Ok(());
+        if found.wanted.takes(&session.get().id) {
+            found.timeline.add(&event.to_event());
         }
-        if found.session.as_ref().is_some_and(|known| known != id) {
-            found.matching.insert(id.clone());
-            return Ok(());
-        }
-        if found.session.is_none() {
-            found.session = Some(id.clone());
-            found.matching.insert(id.clone());
-        }
-        found.timeline.add(&event.to_event());
         Ok(())
     }
 
