@@ -33,6 +33,8 @@ pub struct Exchange {
     pub label: String,
     /// Why it is not sent.
     pub skipped: Option<&'static str>,
+    /// It may stay open until the end, and be answered then or not: a subscription.
+    pub lasts: bool,
 }
 
 /// A request of the server.
@@ -194,7 +196,8 @@ impl Planner<'_> {
         }
         let target = if said.target.is_empty() { String::new() } else { format!(" {}", said.target) };
         let label = format!("{}{target} (id {})", said.method, said.id);
-        self.plan.exchanges.push(Exchange { request: at, answer: None, id, label, skipped });
+        let lasts = said.method == "subscriptions/listen";
+        self.plan.exchanges.push(Exchange { request: at, answer: None, id, label, skipped, lasts });
     }
 
     fn answer(&mut self, at: usize, said: &Said) {
@@ -204,6 +207,7 @@ impl Planner<'_> {
         exchange.answer = Some(at);
         match exchange.skipped {
             Some(_) => self.skipped = self.skipped.saturating_sub(1),
+            None if exchange.lasts => {}
             None => self.plan.steps.push(Step::Await(place)),
         }
     }
@@ -311,6 +315,12 @@ pub(super) mod tests {
         assert!(plan.asked[0].during && !plan.asked[0].unsure);
         assert_eq!(plan.exchanges.iter().map(|exchange| exchange.answer).collect::<Vec<_>>(), [Some(1), None, Some(5)]);
         assert_eq!(plan.exchanges[2].label, "tools/call b (id 2)");
+    }
+
+    #[test]
+    fn the_end_of_a_subscription_is_not_waited_for() {
+        let lines = [r#">{"id":"l","method":"subscriptions/listen"}"#, r#"<{"id":"l","result":{}}"#];
+        assert_eq!(Plan::new(&conversation(&lines), &[]).steps, [Step::Send(0)]);
     }
 
     #[test]

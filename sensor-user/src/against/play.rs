@@ -443,7 +443,8 @@ impl<'a> Player<'a> {
             *count += 1;
             return;
         }
-        let shown = message.get("params").map(|parameters| self.screen.json(parameters)).unwrap_or_default();
+        let parameters = self.comparable(message.get("params").cloned().unwrap_or_default());
+        let shown = parameters.map(|parameters| self.screen.json(&parameters)).unwrap_or_default();
         self.new.insert(name.to_owned(), (1, shown));
     }
 

@@ -182,24 +182,25 @@ impl Report {
 }
 
 impl Plan {
-    /// What is going to be sent, as text that is safe to print.
+    /// What is going to be sent, as text that is safe to print. What a tool does is what its server says of it.
     #[must_use]
     pub fn text(&self, session: &str, command: &str, styles: Styles, columns: usize) -> String {
         let mut page = Page { styles, columns: columns.max(60), text: String::new() };
         page.line(&[(Style::PLAIN, "session "), (Style::BOLD, session), (Style::PLAIN, " is said again to: "), (Style::BOLD, command)]);
         for (name, Called { sent, harm, .. }) in self.tools.iter().filter(|(_, called)| called.sent > 0) {
-            let (style, harm) = match harm {
-                Some(Harm::ReadsOnly) => (Style::GOOD, "only reads, says its server"),
-                Some(Harm::Changes) => (Style::WARNING, "changes things"),
-                Some(Harm::Destroys) => (Style::ERROR, "MAY DESTROY"),
-                None => (Style::ERROR, "MAY DESTROY: the server did not list it"),
+            // The mark stands first: no name can push it off the line.
+            let (style, mark) = match harm {
+                Some(Harm::ReadsOnly) => (Style::GOOD, "  only reads   "),
+                Some(Harm::Changes) => (Style::WARNING, "  changes      "),
+                Some(Harm::Destroys) | None => (Style::ERROR, "  MAY DESTROY  "),
             };
-            page.line(&[(Style::PLAIN, &format!("  {sent} × ")), (Style::BOLD, name), (Style::PLAIN, "  "), (style, harm)]);
+            let listed = if harm.is_none() { "  (not listed by its server)" } else { "" };
+            page.line(&[(style, mark), (Style::PLAIN, &format!("{sent} × ")), (Style::BOLD, name), (Style::DIM, listed)]);
         }
         let others = self.requests.iter().filter(|(method, _)| *method != "tools/call");
         let others: Vec<String> = others.map(|(method, count)| format!("{count} × {method}")).collect();
         if !others.is_empty() {
-            page.line(&[(Style::DIM, "  and "), (Style::DIM, &others.join(", "))]);
+            page.value(Style::DIM, "  and ", &others.join(", "));
         }
         let skipped = self.exchanges.iter().filter_map(|exchange| Some((exchange.label.as_str(), exchange.skipped?)));
         page.skipped(skipped.chain(self.unsent.iter().map(|(what, why)| (what.as_str(), *why))));

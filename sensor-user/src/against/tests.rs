@@ -238,10 +238,18 @@ fn a_redacted_recording_is_compared_as_far_as_it_goes() {
         r#"<{"id":2,"result":{}}"#,
     ]);
     session.redacted = true;
-    let (report, sent) =
-        run(&session, |_| vec![r#"{"id":1,"result":{"password":"other-secret","text":"x password=hunter22 y","n":2}}"#.to_owned()]);
-    assert_eq!((sent.len(), report.skipped.len(), report.hidden), (1, 1, 1));
-    assert!(matches!(report.differences.as_slice(), [Difference::Answer { changes, .. }] if changes.changes.len() == 1), "{report:?}");
+    let (report, sent) = run(&session, |message| match message["id"].as_u64() {
+        Some(1) => vec![
+            r#"{"id":9,"method":"elicitation/create","params":{"password":"other-secret"}}"#.to_owned(),
+            r#"{"id":1,"result":{"password":"other-secret","text":"x password=hunter22 y","n":2}}"#.to_owned(),
+        ],
+        _ => Vec::new(),
+    });
+    assert_eq!((sent.len(), report.skipped.len()), (2, 1));
+    let [Difference::Answer { changes, .. }, Difference::AskedNow { now, .. }] = report.differences.as_slice() else {
+        panic!("{report:?}")
+    };
+    assert_eq!((changes.changes.len(), now.as_str()), (1, r#"{"password":"[redacted:password:12]"}"#));
     assert!(!report.json().contains("other-secret") && !report.json().contains("hunter22"));
 }
 

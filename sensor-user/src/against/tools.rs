@@ -30,6 +30,8 @@ pub struct Listing {
 pub struct Pages {
     tools: Vec<Value>,
     weight: usize,
+    /// There is more of it than is kept.
+    pub too_many: bool,
     /// The last page has come.
     pub whole: bool,
     /// The next page, as the last one names it.
@@ -43,7 +45,7 @@ impl Pages {
         let Some(Value::Array(tools)) = result.remove("tools") else { return };
         self.weight = self.weight.saturating_add(weight);
         if self.weight > WEIGHT {
-            (self.whole, self.next) = (false, None);
+            (self.whole, self.next, self.too_many) = (false, None, true);
             return;
         }
         self.tools.extend(tools);

@@ -80,9 +80,7 @@ impl Player<'_> {
     /// Tells which requests were not answered, and what the server asked and did not.
     fn tell_requests(&mut self, early: bool) {
         for (exchange, state) in self.plan.exchanges.iter().zip(&self.states) {
-            let said = self.conversation.said.get(exchange.request);
-            let may_last = said.is_some_and(|said| said.method == "subscriptions/listen");
-            if *state == State::Waiting && exchange.answer.is_some() && !may_last {
+            if *state == State::Waiting && exchange.answer.is_some() && !exchange.lasts {
                 self.report.differs(Difference::NoAnswer { request: exchange.label.clone(), why: "none until the end".to_owned() });
             }
         }
@@ -108,6 +106,8 @@ impl Player<'_> {
         note(conversation.late, "the recording does not hold the session's beginning: the server may have refused because of that");
         note(conversation.gaps > 0, "bytes of the session are missing in the recording: messages may be missing, too");
         note(!plan.exchanges.is_empty() && self.listings.is_empty(), "the client did not list the tools then: they were not compared");
+        let too_many = self.listings.iter().any(|listing| listing.then.too_many || listing.now.too_many);
+        note(too_many, "the server lists more tools than are compared");
         for (number, what, more) in [
             (self.noise, "line", "of the server that cannot be read as a message"),
             (self.to_nothing, "answer", "of the server to nothing that was asked"),
