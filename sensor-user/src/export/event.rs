@@ -12,7 +12,7 @@ use prost_types::Timestamp;
 use sensor_core::event as core;
 use sensor_core::input::{LossReasons, Time};
 
-/// Makes the proto's event, but for its session and its peers: see [`session`] and [`peer`].
+/// Makes the proto's event, but for its session and its peers: see [`session()`] and [`peer`].
 ///
 /// `boot_time` is when the host booted, in nanoseconds since 1970.
 #[must_use]
