@@ -73,7 +73,7 @@ pub struct Manifest {
     pub bytes: u64,
     /// Name of the last link of the chain: it stands for every byte before the manifest.
     pub link: [u8; 32],
-    /// Who signed it, if anyone did. [`crate::verify`] says whether the signature is right.
+    /// Who signed it, if anyone did. [`crate::verify()`] says whether the signature is right.
     pub signature: Option<Signed>,
 }
 

@@ -156,8 +156,16 @@ impl Recorder {
         }
     }
 
+    /// Something was found in a stream: where a sweep found it, its time is the sweep's, though no event may come of it yet.
+    fn found(&mut self, stream: StreamKey) {
+        if self.swept.is_some() && self.fresh.is_empty() && self.streams.get(&stream).is_some_and(|of| of.chosen) {
+            self.catch_up();
+        }
+    }
+
     /// A message was framed.
     pub fn framed(&mut self, framed: &Framed<'_>, known: &mut Known) {
+        self.found(framed.stream);
         if self.plan.level != Level::Redacted || self.plan.source == Some(Level::Redacted) {
             return;
         }
@@ -177,6 +185,7 @@ impl Recorder {
 
     /// Something else was found in a stream.
     pub fn between(&mut self, stream: StreamKey, epoch: Time, time: Time, what: Between, known: &mut Known) {
+        self.found(stream);
         if self.plan.level != Level::Redacted || self.plan.source == Some(Level::Redacted) {
             return;
         }
