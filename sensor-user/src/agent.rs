@@ -88,14 +88,22 @@ pub fn host_name() -> String {
 /// Where capture cannot be set up, or the output fails. [`crate::export::is_closed`] tells whether only the reader of the
 /// output has gone, which is no failure.
 pub fn run(settings: Settings) -> Result<(), AgentError> {
+    let stop = stop_on_signals().map_err(AgentError::Setup)?;
+    capture(settings, &stop, None)
+}
+
+/// A flag that SIGINT and SIGTERM set; a second signal ends the process at once.
+///
+/// # Errors
+/// Where the system refuses the handlers.
+pub fn stop_on_signals() -> io::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         // Order matters: the first signal only sets the flag, the second finds it set.
         signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stop))
-            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
-            .map_err(AgentError::Setup)?;
+            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))?;
     }
-    capture(settings, &stop, None)
+    Ok(stop)
 }
 
 /// Captures until `stop` is set; does what `changes` say meanwhile.

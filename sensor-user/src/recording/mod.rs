@@ -19,7 +19,7 @@ mod recorder;
 mod spool;
 
 pub use choice::Choice;
-pub use order::{Destination, Order, Rolls};
+pub use order::{Destination, Order, Rolls, ZSTD_LEVEL, signer};
 pub use owned::Owned;
 pub use recorder::{Plan, Recorder};
 pub use spool::{Keep, Spool};

@@ -4,14 +4,16 @@ use super::{Choice, Keep, Plan, Recorder, Spool};
 use mcp_sensor_proto::v1;
 use recording::{
     Header, Item, Level, Writer,
+    keys::Signer,
     rolling::{self, Folder, RollError, Rolling},
     writer,
 };
 use sensor_core::engine;
 use std::{
-    fs::File,
+    fs::{self, File},
     io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// Bytes that wait for the file at most.
@@ -20,6 +22,18 @@ const QUEUE: usize = 32 << 20;
 const FLUSH: u64 = 1_000_000_000;
 /// The same for an encrypted file, which grows by up to 64 KiB each time.
 const FLUSH_ENCRYPTED: u64 = 30_000_000_000;
+
+/// The level of zstd for files that are compressed: most of what there is to gain, at a rate that no traffic reaches.
+pub const ZSTD_LEVEL: i32 = 3;
+
+/// The key in a file that signs recordings.
+///
+/// # Errors
+/// Why it cannot be used, in words.
+pub fn signer(path: &Path) -> Result<Arc<Signer>, String> {
+    let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
+    Signer::from_pem(&text).map(Arc::new).map_err(|error| error.to_string())
+}
 
 /// What is to be recorded, and to where.
 pub struct Order {

@@ -163,10 +163,15 @@ impl Recorder {
         }
     }
 
+    /// True where what is framed is recorded, and not what it was framed from.
+    fn reframes(&self) -> bool {
+        self.plan.level == Level::Redacted && self.plan.source != Some(Level::Redacted)
+    }
+
     /// A message was framed.
     pub fn framed(&mut self, framed: &Framed<'_>, known: &mut Known) {
         self.found(framed.stream);
-        if self.plan.level != Level::Redacted || self.plan.source == Some(Level::Redacted) {
+        if !self.reframes() {
             return;
         }
         let mut text = std::mem::take(&mut self.scratch);
@@ -186,7 +191,7 @@ impl Recorder {
     /// Something else was found in a stream.
     pub fn between(&mut self, stream: StreamKey, epoch: Time, time: Time, what: Between, known: &mut Known) {
         self.found(stream);
-        if self.plan.level != Level::Redacted || self.plan.source == Some(Level::Redacted) {
+        if !self.reframes() {
             return;
         }
         let item = match what {
@@ -277,14 +282,12 @@ impl Recorder {
     /// What did not get into the recording so far.
     #[must_use]
     pub fn losses(&mut self) -> Vec<Count> {
-        let mut counts = self.spool.losses();
         let overflowed = self.held.take_overflowed();
         // A session chosen late has no claim on its beginning; where all are recorded, what is held is needed.
         if overflowed > 0 && matches!(self.plan.choice, Choice::All) {
             tracing::warn!(bytes = overflowed, "the recording's memory was full: what was not known to be MCP yet was given up");
         }
-        counts.retain(|count| count.count > 0);
-        counts
+        self.spool.losses()
     }
 
     /// Why the file could not be written, once.
@@ -296,9 +299,9 @@ impl Recorder {
     /// What the sensor tells of the recording's beginning.
     #[must_use]
     pub fn audit_start(&self) -> Audit {
-        let Plan { level, filter, subject, .. } = &self.plan;
+        let Plan { level, filter, .. } = &self.plan;
         let what = if filter.is_empty() { "everything" } else { filter };
-        self.audit(audit::Kind::RecordingStarted, subject, format!("level {}: {what}", level.name()))
+        self.audit(audit::Kind::RecordingStarted, format!("level {}: {what}", level.name()))
     }
 
     /// What the sensor tells of its end.
@@ -306,12 +309,11 @@ impl Recorder {
     pub fn audit_stop(&self) -> Audit {
         let lost: u64 = self.spool.losses().iter().map(|count| count.count).sum();
         let detail = if lost == 0 { String::new() } else { format!("{lost} items did not get into it") };
-        self.audit(audit::Kind::RecordingStopped, &self.plan.subject, detail)
+        self.audit(audit::Kind::RecordingStopped, detail)
     }
 
-    #[expect(clippy::unused_self, reason = "the two above are of this recording")]
-    fn audit(&self, kind: audit::Kind, subject: &str, detail: String) -> Audit {
-        Audit { kind: kind.into(), subject: subject.to_owned(), detail, time: None }
+    fn audit(&self, kind: audit::Kind, detail: String) -> Audit {
+        Audit { kind: kind.into(), subject: self.plan.subject.clone(), detail, time: None }
     }
 
     /// Writes what waits and ends the file; says how it went.

@@ -8,18 +8,14 @@ use crate::{
         filter::{Glob, Name},
     },
     config::{Config, Recording},
-    recording::{Choice, Destination, Order, Rolls},
+    recording::{Choice, Destination, Order, Rolls, ZSTD_LEVEL, signer},
 };
 use recording::{
     Level, Recipient,
-    keys::Signer,
     rolling::{Folder, Sync},
     writer,
 };
-use std::{fs, path::Path, str::FromStr, sync::Arc, time::Duration};
-
-/// The level of zstd: most of what there is to gain, at a rate that no traffic reaches.
-const ZSTD_LEVEL: i32 = 3;
+use std::{path::Path, str::FromStr, time::Duration};
 
 /// What is to be recorded; nothing where no folder is set.
 ///
@@ -31,10 +27,7 @@ pub(super) fn order(config: &Config) -> Result<Option<Order>, ServiceError> {
     let refused = |what: &Path, why: String| ServiceError::Recording { what: what.to_owned(), why };
     let folder = Folder::open(directory).map_err(|error| refused(directory, error.to_string()))?;
     let signer = match &recording.signing_key {
-        Some(path) => {
-            let text = fs::read_to_string(path).map_err(|error| refused(path, error.to_string()))?;
-            Some(Arc::new(Signer::from_pem(&text).map_err(|error| refused(path, error.to_string()))?))
-        }
+        Some(path) => Some(signer(path).map_err(|why| refused(path, why))?),
         None => None,
     };
     // That they are keys was checked when the configuration was read.

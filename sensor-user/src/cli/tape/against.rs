@@ -1,12 +1,9 @@
 //! One session of a recording against a server: see [`crate::against`].
 
-use super::{
-    Replay,
-    replay::{stop_on_signals, unreadable},
-    session::Wanted,
-};
+use super::{Replay, replay::unreadable, session::Wanted};
 use crate::{
     against::{Conversation, Plan, Report, Stdio, Tolerance, play},
+    agent::stop_on_signals,
     capture::Pace,
     cli::{Exit, Failure, run::mebibytes, to_stderr, warn},
     export::{Exporter, Outgoing, Summary, style::Styles, table::Size},

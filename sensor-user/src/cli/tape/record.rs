@@ -8,14 +8,11 @@ use crate::{
         show, warn,
     },
     export::{Exporter, Outgoing, Summary, style::Styles},
-    recording::{Choice, Destination, Order},
+    recording::{Choice, Destination, Order, ZSTD_LEVEL, signer},
 };
 use recording::{keys::Signer, writer};
 use sensor_core::redact::Level;
-use std::{fs, io, path::Path, sync::Arc};
-
-/// The level of zstd for a file that is compressed: most of what there is to gain, at a rate that no traffic reaches.
-pub const ZSTD_LEVEL: i32 = 3;
+use std::{io, path::Path, sync::Arc};
 
 pub fn record(options: &Record) -> Result<Exit, Failure> {
     let recording = &options.recording;
@@ -26,7 +23,7 @@ pub fn record(options: &Record) -> Result<Exit, Failure> {
     let how = writer::Options {
         zstd_level: is_compressed(&recording.output).then_some(ZSTD_LEVEL),
         recipients: recording.recipient.clone(),
-        signer: recording.signing_key.as_deref().map(signer).transpose()?,
+        signer: recording.signing_key.as_deref().map(key).transpose()?,
     };
     let filter = Filter::new(&options.filters);
     let order = order(&recording.output, recording.level, filter, recording.held_mib, "mcp-sensor record", how)?;
@@ -65,13 +62,11 @@ pub fn order(
     })
 }
 
-/// The key in a file.
-pub fn signer(path: &Path) -> Result<Arc<Signer>, Failure> {
-    let refused = |why: String| {
+/// The key that signs it.
+fn key(path: &Path) -> Result<Arc<Signer>, Failure> {
+    signer(path).map_err(|why| {
         Failure::new(Exit::Usage, format!("--signing-key {}", path.display())).because(why).mend("make one with `mcp-sensor keygen`")
-    };
-    let text = fs::read_to_string(path).map_err(|error| refused(error.to_string()))?;
-    Signer::from_pem(&text).map(Arc::new).map_err(|error| refused(error.to_string()))
+    })
 }
 
 /// True where the file's name says that it is compressed.

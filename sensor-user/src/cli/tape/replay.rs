@@ -2,21 +2,19 @@
 
 use super::{
     Replay, identities,
-    record::{ZSTD_LEVEL, is_compressed, order},
+    record::{is_compressed, order},
     session::OneSession,
 };
 use crate::{
+    agent::stop_on_signals,
     cli::{Exit, Failure, Filter, Payload, run::Filtered, run::mebibytes, show, warn},
     export::{Exporter, Outgoing, Summary, style::Styles},
-    recording::Order,
+    recording::{Order, ZSTD_LEVEL},
     replay::{self, ReplayError, Settings},
 };
 use mcp_sensor_proto::v1::event::Body;
 use recording::{Ending, Fault, Level, ReadError, reader, writer};
-use std::{
-    io,
-    sync::{Arc, atomic::AtomicBool},
-};
+use std::io;
 
 pub fn replay(options: &Replay) -> Result<Exit, Failure> {
     if options.filters.session.is_empty() && (options.html.is_some() || options.markdown) {
@@ -84,15 +82,6 @@ fn again(options: &Replay) -> Result<Option<Order>, Failure> {
     let how = writer::Options { zstd_level: is_compressed(path).then_some(ZSTD_LEVEL), ..writer::Options::default() };
     let reason = format!("mcp-sensor replay of {}", options.file.display());
     order(path, options.level, Filter::new(&options.filters), options.memory_mib, &reason, how).map(Some)
-}
-
-pub(super) fn stop_on_signals() -> io::Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stop))
-            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))?;
-    }
-    Ok(stop)
 }
 
 /// A recording that cannot be opened.
