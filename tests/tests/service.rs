@@ -99,6 +99,8 @@ struct Got {
     /// Sequences that did not follow the one before.
     holes: Vec<(u64, u64)>,
     missed: u64,
+    /// Sessions that have closed: all of theirs came before.
+    closed: usize,
     stopping: bool,
 }
 
@@ -191,6 +193,9 @@ fn take(item: Option<Item>, heard: &Sensor, got: &mut Got) {
                 got.holes.push((got.sequence, event.sequence));
             }
             got.sequence = event.sequence;
+            got.closed += usize::from(
+                matches!(&event.body, Some(v1::event::Body::SessionChange(change)) if change.state() == v1::session_change::State::Closed),
+            );
             got.stopping |= matches!(&event.body, Some(v1::event::Body::Sensor(sensor)) if sensor.state() == v1::sensor::State::Stopping);
             let mut line = Vec::new();
             json::write_event(&event, &mut line);
@@ -247,9 +252,11 @@ fn a_subscription_delivers_what_the_endpoints_logged_though_the_collector_is_res
     let before = subscriber.got.0.lock().unwrap().sequence;
     subscriber.wait("events after thirty seconds", |got| some(got, before + 200));
 
+    let sessions = conversations.len();
     for conversation in conversations {
         conversation.join().unwrap();
     }
+    subscriber.wait("the end of every session", |got| got.closed >= sessions);
     let found = right(subscriber.heard, &logs);
     assert!(found >= 3 * 2 * calls as usize, "{found}");
     sensor.end(Signal::TERM);
@@ -282,6 +289,7 @@ fn of_two_subscribers_one_is_stopped_and_the_other_does_not_notice() {
     });
     // More than whatever stands between the collector and one that does not read.
     conversation(&logs, "one", 3_000).join().unwrap();
+    subscriber.wait("the end of the session", |got| got.closed > 0);
     let found = right(subscriber.heard, &logs);
     sensor.end(Signal::TERM);
     subscriber.wait("the sensor's last event", |got| got.stopping);

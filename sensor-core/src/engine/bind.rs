@@ -187,7 +187,14 @@ impl Core {
         if matches!(stream.state, State::Bound(..)) || stream.first_offset.is_none() {
             return false;
         }
-        let Some((session, direction)) = self.reverse_of(slot).and_then(|reverse| self.lone(reverse)) else { return false };
+        let Some(back) = self.reverse_of(slot) else { return false };
+        if stream.classifier.rpc() > 0 && self.streams.get(back).is_some_and(|back| back.state == State::Ignored(Reason::Log)) {
+            // What was taken for a log turns out to be one side of a conversation.
+            self.reconsider(back);
+            self.tell(back, Verdict::Capture, sink);
+            return false;
+        }
+        let Some((session, direction)) = self.lone(back) else { return false };
         self.attach(slot, session, reverse(direction), sink);
         self.pump(session, sink);
         true

@@ -29,7 +29,7 @@ use crate::mcp::message::Message;
 
 /// Record time for which the peers of a session's first messages are waited for where one may be on another host.
 pub const HOLD: Time = 2_000_000_000;
-/// Record time for which the answers of a session on pipes or a Unix socket are waited for, once somebody has read. What is
+/// Record time for which the answers of a session are waited for, once somebody has read. What is
 /// not answered for so long may be a slow server, or a viewer of a log: it is reported, for recall goes first.
 pub const HOLD_UNANSWERED: Time = 5_000_000_000;
 /// Record time for which it is waited that somebody reads from a pipe or a Unix socket at all. A server that is downloaded
@@ -239,15 +239,15 @@ impl Core {
     fn may_release(&self, record: &Record) -> bool {
         let waited = self.now.saturating_sub(record.since);
         let (client, server) = self.peers_of(record);
-        let streams = record.sides.iter().flatten().filter_map(|&slot| self.streams.get(slot));
         if self.held_back(record) > HOLD_BYTES {
             return true;
         }
         if waited < HOLD_RELAY && self.may_be_relay(record) {
             return false;
         }
-        let lacks_side = record.sides.contains(&None) && streams.clone().any(|stream| stream.is_one_way());
-        let is_local = streams.clone().any(|stream| stream.is_one_way());
+        let lacks_side = record.sides.contains(&None);
+        let mut streams = record.sides.iter().flatten().filter_map(|&slot| self.streams.get(slot));
+        let is_local = streams.any(|stream| stream.is_one_way());
         match (client.is_some() && server.is_some(), lacks_side) {
             (true, false) => true,
             (true, true) => waited >= HOLD_UNANSWERED,

@@ -322,14 +322,24 @@ impl Core {
         self.sessions.insert(record)
     }
 
-    /// A stream of a session whose other direction nobody has seen, and that carries both directions itself, shows a log.
+    /// A stream of a session whose other direction nobody has seen (of a connection or a terminal: in which no message
+    /// has come), and that carries both directions itself, shows a log.
     ///
     /// Bias: a process that mixes answers into its own requests, before its server has said anything, hides them until
-    /// the server answers; then the answers' stream finds this one again (`Core::could_join`).
+    /// the server answers; then the answers' stream finds this one again (`Core::could_join`, `Core::join_by_key`).
     pub fn show_log(&mut self, session: u32, slot: u32, sink: &mut dyn Sink) -> bool {
         let Some(record) = self.sessions.get(session) else { return false };
         let Some(stream) = self.streams.get(slot) else { return false };
-        if record.opened || !record.sides.contains(&None) || !stream.is_one_way() || !stream.classifier.is_mixed() {
+        if record.opened || !stream.classifier.is_mixed() {
+            return false;
+        }
+        let is_silent = if stream.is_one_way() {
+            record.sides.contains(&None)
+        } else {
+            let back = self.reverse_of(slot).and_then(|back| self.streams.get(back));
+            back.is_none_or(|back| back.classifier.rpc() == 0)
+        };
+        if !is_silent {
             return false;
         }
         self.dissolve(session);

@@ -131,6 +131,16 @@ impl World {
         [Line::new(StreamKey::Unix { from, to }, self.now), Line::new(StreamKey::Unix { from: to, to: from }, self.now)]
     }
 
+    /// A new pseudo-terminal: what goes to its slave, and what comes from it.
+    pub const fn terminal(&mut self) -> [Line; 2] {
+        self.next_inode += 1;
+        let terminal = 0xffff_8882_0000_0000 + self.next_inode * 0x400;
+        [
+            Line::new(StreamKey::Pty { terminal, to_slave: true }, self.now),
+            Line::new(StreamKey::Pty { terminal, to_slave: false }, self.now),
+        ]
+    }
+
     /// A process writes, and the bytes are taken there.
     pub fn write(&mut self, line: &mut Line, process: ProcessId, bytes: &[u8]) {
         let time = self.step();

@@ -47,7 +47,9 @@ pub fn write(workspace: &Workspace, arch: Arch, busybox: &Path, programs: &Progr
     }
     initramfs.link("bin/sh", "busybox");
 
-    let path = workspace.target.join("kernels").join(format!("initramfs-{arch}.cpio"));
+    let folder = workspace.target.join("kernels");
+    fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
+    let path = folder.join(format!("initramfs-{arch}.cpio"));
     fs::write(&path, initramfs.finish()).with_context(|| format!("writing {}", path.display()))?;
     Ok(path)
 }

@@ -70,7 +70,7 @@ fn f40_no_lookalike_gives_an_event() {
     let corpus = corpus();
     assert!(corpus.len() >= 20, "{:?}", corpus.keys());
     for (name, sides) in &corpus {
-        for make in [Pair::on_pipes, Pair::on_socket, Pair::on_two_sockets] {
+        for make in [Pair::on_pipes, Pair::on_socket, Pair::on_two_sockets, Pair::on_terminal] {
             for way in 0..5 {
                 let (recorder, verdicts) = run(sides, make, way);
                 assert!(recorder.events.is_empty(), "{name}, cut {way}: {:?}", recorder.events.first());

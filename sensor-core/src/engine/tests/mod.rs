@@ -90,6 +90,12 @@ impl Pair {
         Self { client, server, to, from }
     }
 
+    fn on_terminal(world: &mut World) -> Self {
+        let (client, server) = (world.process(), world.process());
+        let [to, from] = world.terminal();
+        Self { client, server, to, from }
+    }
+
     /// As Node makes a child: one socket pair for its stdin, another for its stdout, each used in one direction.
     fn on_two_sockets(world: &mut World) -> Self {
         let (client, server) = (world.process(), world.process());
