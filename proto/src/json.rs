@@ -12,8 +12,8 @@ mod object;
 mod tests;
 
 use crate::v1::{
-    Ancestor, Audit, BlindSpot, Container, Event, Gap, Loss, Message, Peer, Pod, Sensor, Session, SessionChange, ToolCall, audit,
-    blind_spot, event, loss, message, sensor, session, session_change, tool_call,
+    Action, Ancestor, Audit, BlindSpot, Container, Event, Finding, Gap, Loss, Message, Peer, Pod, Sensor, Session, SessionChange, ToolCall,
+    action, audit, blind_spot, event, finding, loss, message, sensor, session, session_change, tool_call,
 };
 pub use object::Object;
 
@@ -84,6 +84,8 @@ fn event_fields(event: &Event, parts: Option<EncodedParts<'_>>, object: &mut Obj
         }
         Some(event::Body::Gap(gap)) => object.message("gap", Some(gap), gap_fields),
         Some(event::Body::Sensor(sensor)) => object.message("sensor", Some(sensor), sensor_fields),
+        Some(event::Body::Finding(finding)) => object.message("finding", Some(finding), finding_fields),
+        Some(event::Body::Action(action)) => object.message("action", Some(action), action_fields),
         None => {}
     }
 }
@@ -229,6 +231,67 @@ fn gap_fields(gap: &Gap, object: &mut Object<'_>) {
     object.enumeration("direction", *direction, message::Direction::as_str_name);
     object.optional64("bytes", *bytes);
     object.enumerations("reasons", reasons, loss::Reason::as_str_name);
+}
+
+fn finding_fields(finding: &Finding, object: &mut Object<'_>) {
+    let Finding { rule, title, reason, tags, event_id, method, tool, request_id, evidence, suppressed, policy } = finding;
+    object.string("rule", rule);
+    object.string("title", title);
+    object.string("reason", reason);
+    object.strings("tags", tags);
+    object.string("eventId", event_id);
+    object.string("method", method);
+    object.string("tool", tool);
+    object.string("requestId", request_id);
+    object.messages("evidence", evidence, evidence_fields);
+    object.unsigned64("suppressed", *suppressed);
+    object.string("policy", policy);
+}
+
+fn evidence_fields(evidence: &finding::Evidence, object: &mut Object<'_>) {
+    let finding::Evidence { field, value } = evidence;
+    object.string("field", field);
+    object.string("value", value);
+}
+
+fn action_fields(action: &Action, object: &mut Object<'_>) {
+    let Action {
+        kind,
+        target,
+        tree,
+        outcome,
+        detail,
+        mechanism,
+        rule,
+        finding_id,
+        ordered_by,
+        latency_ns,
+        delivered_before_kill,
+        processes,
+        action_id,
+        decided,
+    } = action;
+    object.enumeration("kind", *kind, action::Kind::as_str_name);
+    object.enumeration("target", *target, action::Target::as_str_name);
+    object.boolean("tree", *tree);
+    object.enumeration("outcome", *outcome, action::Outcome::as_str_name);
+    object.string("detail", detail);
+    object.enumeration("mechanism", *mechanism, action::Mechanism::as_str_name);
+    object.string("rule", rule);
+    object.string("findingId", finding_id);
+    object.string("orderedBy", ordered_by);
+    object.optional64("latencyNs", *latency_ns);
+    object.enumeration("deliveredBeforeKill", *delivered_before_kill, action::Delivered::as_str_name);
+    object.messages("processes", processes, victim_fields);
+    object.string("actionId", action_id);
+    object.time("decided", decided.as_ref());
+}
+
+fn victim_fields(victim: &action::Victim, object: &mut Object<'_>) {
+    let action::Victim { process, outcome, detail } = victim;
+    object.message("process", process.as_ref(), peer_fields);
+    object.enumeration("outcome", *outcome, action::Outcome::as_str_name);
+    object.string("detail", detail);
 }
 
 fn sensor_fields(sensor: &Sensor, object: &mut Object<'_>) {

@@ -3,7 +3,7 @@
 //! The columns are those that a person sorts and filters by, and the contents as JSON text. JSON Lines have everything.
 
 use mcp_sensor_proto::v1::event::{Body, Severity};
-use mcp_sensor_proto::v1::{Event, Peer, SessionSummary, loss, message, sensor, session, session_change, tool_call};
+use mcp_sensor_proto::v1::{Event, Peer, SessionSummary, action, loss, message, sensor, session, session_change, tool_call};
 use prost_types::Timestamp;
 
 use present::{csv, names};
@@ -186,6 +186,21 @@ fn told(body: Option<&Body>) -> Told<'_> {
         Some(Body::Sensor(sensor)) => {
             Told { kind: "SENSOR", state: word(sensor.state, sensor::State::as_str_name), detail: sensor.detail.clone(), ..Told::default() }
         }
+        Some(Body::Finding(finding)) => Told {
+            kind: "FINDING",
+            state: &finding.rule,
+            method: &finding.method,
+            tool: &finding.tool,
+            request_id: &finding.request_id,
+            detail: format!("{}: {}", finding.title, finding.reason),
+            ..Told::default()
+        },
+        Some(Body::Action(action)) => Told {
+            kind: "ACTION",
+            state: word(action.outcome, action::Outcome::as_str_name),
+            detail: format!("{} {} {}", word(action.kind, action::Kind::as_str_name), action.rule, action.detail),
+            ..Told::default()
+        },
         None => Told::default(),
     }
 }

@@ -57,7 +57,7 @@ impl Timeline {
             Some(Body::SessionChange(change)) => self.change(time, change, peers),
             Some(Body::Gap(gap)) => self.gap(time, gap, peers),
             // Findings and actions come here once the contract has them. Until then they are counted, like any other kind.
-            Some(Body::Sensor(_)) | None => self.unknown += 1,
+            Some(Body::Finding(_) | Body::Action(_) | Body::Sensor(_)) | None => self.unknown += 1,
         }
         if let Some(session) = event.session.as_ref().filter(|session| self.session != **session) {
             self.session.clone_from(session);

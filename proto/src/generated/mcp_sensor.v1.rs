@@ -219,6 +219,14 @@ pub mod audit {
         RecordingStarted = 1,
         /// A recording ended.
         RecordingStopped = 2,
+        /// A policy is in force from now on; `detail` tells how many rules, and whether they act.
+        PolicyLoaded = 3,
+        /// A policy could not be taken; the one before stays in force.
+        PolicyRefused = 4,
+        /// A rule failed, or took too long, and is not asked any more.
+        RuleDisabled = 5,
+        /// Somebody ordered something by hand; the action tells what came of it.
+        OrderGiven = 6,
     }
     impl Kind {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -230,6 +238,10 @@ pub mod audit {
                 Self::Unspecified => "KIND_UNSPECIFIED",
                 Self::RecordingStarted => "RECORDING_STARTED",
                 Self::RecordingStopped => "RECORDING_STOPPED",
+                Self::PolicyLoaded => "POLICY_LOADED",
+                Self::PolicyRefused => "POLICY_REFUSED",
+                Self::RuleDisabled => "RULE_DISABLED",
+                Self::OrderGiven => "ORDER_GIVEN",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -238,6 +250,10 @@ pub mod audit {
                 "KIND_UNSPECIFIED" => Some(Self::Unspecified),
                 "RECORDING_STARTED" => Some(Self::RecordingStarted),
                 "RECORDING_STOPPED" => Some(Self::RecordingStopped),
+                "POLICY_LOADED" => Some(Self::PolicyLoaded),
+                "POLICY_REFUSED" => Some(Self::PolicyRefused),
+                "RULE_DISABLED" => Some(Self::RuleDisabled),
+                "ORDER_GIVEN" => Some(Self::OrderGiven),
                 _ => None,
             }
         }
@@ -876,6 +892,364 @@ pub struct Gap {
     #[prost(enumeration = "loss::Reason", repeated, tag = "3")]
     pub reasons: ::prost::alloc::vec::Vec<i32>,
 }
+/// A rule of the operator's policy says something of an event. The event's session and peers are those of the event that
+/// it speaks of, and so is its time. `severity` of the event is the rule's.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Finding {
+    /// The rule's id.
+    #[prost(string, tag = "1")]
+    pub rule: ::prost::alloc::string::String,
+    /// The rule's title.
+    #[prost(string, tag = "2")]
+    pub title: ::prost::alloc::string::String,
+    /// What made it match, in words, secrets taken out: the values of the fields that the rule's condition names.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+    /// The rule's tags: `owasp-mcp:MCP05`, `atlas:AML.T0050`.
+    #[prost(string, repeated, tag = "4")]
+    pub tags: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Id of the event that it speaks of. An event of that id may not have been sent, where single messages are not asked for.
+    #[prost(string, tag = "5")]
+    pub event_id: ::prost::alloc::string::String,
+    /// The method of the message that it speaks of; empty where it speaks of none.
+    #[prost(string, tag = "6")]
+    pub method: ::prost::alloc::string::String,
+    /// The tool that it speaks of; empty where it speaks of none.
+    #[prost(string, tag = "7")]
+    pub tool: ::prost::alloc::string::String,
+    /// Id (JSON text) of the request that it speaks of; empty where it speaks of none.
+    #[prost(string, tag = "8")]
+    pub request_id: ::prost::alloc::string::String,
+    /// The values of the condition's fields, by name, secrets taken out, each cut to 256 bytes.
+    #[prost(message, repeated, tag = "9")]
+    pub evidence: ::prost::alloc::vec::Vec<finding::Evidence>,
+    /// Times that the rule matched the same (session and tool) since its last finding and was quiet, as its `quiet` asks.
+    #[prost(uint64, tag = "10")]
+    pub suppressed: u64,
+    /// SHA-256 of the policy file, the first 16 hexadecimal digits.
+    #[prost(string, tag = "11")]
+    pub policy: ::prost::alloc::string::String,
+}
+/// Nested message and enum types in `Finding`.
+pub mod finding {
+    /// The value of one field.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Evidence {
+        /// The field's name, as conditions write it.
+        #[prost(string, tag = "1")]
+        pub field: ::prost::alloc::string::String,
+        /// Its value as text.
+        #[prost(string, tag = "2")]
+        pub value: ::prost::alloc::string::String,
+    }
+}
+/// Something was done about a process, or would have been: because of a policy, or because somebody ordered it by hand.
+/// The event's session and peers are those of the event that led to it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Action {
+    /// What was asked for.
+    #[prost(enumeration = "action::Kind", tag = "1")]
+    pub kind: i32,
+    /// Whom it was aimed at.
+    #[prost(enumeration = "action::Target", tag = "2")]
+    pub target: i32,
+    /// With all descendants.
+    #[prost(bool, tag = "3")]
+    pub tree: bool,
+    /// What came of it.
+    #[prost(enumeration = "action::Outcome", tag = "4")]
+    pub outcome: i32,
+    /// Why, in words; empty for `DONE`.
+    #[prost(string, tag = "5")]
+    pub detail: ::prost::alloc::string::String,
+    /// Who sent the signal.
+    #[prost(enumeration = "action::Mechanism", tag = "6")]
+    pub mechanism: i32,
+    /// The rule that asked for it; empty where somebody ordered it by hand.
+    #[prost(string, tag = "7")]
+    pub rule: ::prost::alloc::string::String,
+    /// Id of the finding's event; empty where somebody ordered it by hand.
+    #[prost(string, tag = "8")]
+    pub finding_id: ::prost::alloc::string::String,
+    /// Who ordered it by hand: `uid 0 (root), pid 4711`. Empty where a rule did.
+    #[prost(string, tag = "9")]
+    pub ordered_by: ::prost::alloc::string::String,
+    /// From the decision until the last signal was sent, in nanoseconds. Absent where none was sent.
+    #[prost(uint64, optional, tag = "10")]
+    pub latency_ns: ::core::option::Option<u64>,
+    /// Whether the message that led to it had been delivered.
+    #[prost(enumeration = "action::Delivered", tag = "11")]
+    pub delivered_before_kill: i32,
+    /// The processes, the target itself first.
+    #[prost(message, repeated, tag = "12")]
+    pub processes: ::prost::alloc::vec::Vec<action::Victim>,
+    /// Names the action for `mcp-sensor actions` and `mcp-sensor resume`: 16 hexadecimal digits.
+    #[prost(string, tag = "13")]
+    pub action_id: ::prost::alloc::string::String,
+    /// When the decision was made.
+    #[prost(message, optional, tag = "14")]
+    pub decided: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// Nested message and enum types in `Action`.
+pub mod action {
+    /// One process that an action was aimed at.
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct Victim {
+        /// The process.
+        #[prost(message, optional, tag = "1")]
+        pub process: ::core::option::Option<super::Peer>,
+        /// What came of it.
+        #[prost(enumeration = "Outcome", tag = "2")]
+        pub outcome: i32,
+        /// Why, in words; empty for `DONE`.
+        #[prost(string, tag = "3")]
+        pub detail: ::prost::alloc::string::String,
+    }
+    /// What was done.
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Kind {
+        /// Not known.
+        Unspecified = 0,
+        /// The process was stopped (SIGSTOP); `mcp-sensor resume` lets it go on.
+        Stop = 1,
+        /// The process was killed (SIGKILL).
+        Kill = 2,
+        /// A stopped process was let go on (SIGCONT).
+        Resume = 3,
+    }
+    impl Kind {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "KIND_UNSPECIFIED",
+                Self::Stop => "STOP",
+                Self::Kill => "KILL",
+                Self::Resume => "RESUME",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "KIND_UNSPECIFIED" => Some(Self::Unspecified),
+                "STOP" => Some(Self::Stop),
+                "KILL" => Some(Self::Kill),
+                "RESUME" => Some(Self::Resume),
+                _ => None,
+            }
+        }
+    }
+    /// Which side of the session it is aimed at.
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Target {
+        /// Not known.
+        Unspecified = 0,
+        /// The process that answers.
+        Server = 1,
+        /// The process that sends requests.
+        Client = 2,
+        /// Both.
+        Both = 3,
+    }
+    impl Target {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "TARGET_UNSPECIFIED",
+                Self::Server => "SERVER",
+                Self::Client => "CLIENT",
+                Self::Both => "BOTH",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "TARGET_UNSPECIFIED" => Some(Self::Unspecified),
+                "SERVER" => Some(Self::Server),
+                "CLIENT" => Some(Self::Client),
+                "BOTH" => Some(Self::Both),
+                _ => None,
+            }
+        }
+    }
+    /// What came of it, all in all.
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Outcome {
+        /// Not known.
+        Unspecified = 0,
+        /// Every process that it was aimed at got the signal.
+        Done = 1,
+        /// `enforcement` is `dry-run`: everything was decided and checked, no signal was sent.
+        DryRun = 2,
+        /// It was not done, for a reason that `detail` tells: the process is exempt, it is not certain which one is meant, the
+        /// limit of actions for this host is reached.
+        Refused = 3,
+        /// The kernel did not do it; `detail` tells why.
+        Failed = 4,
+        /// The process had ended already.
+        Gone = 5,
+        /// Some processes got the signal and some did not: see `processes`.
+        Partly = 6,
+    }
+    impl Outcome {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "OUTCOME_UNSPECIFIED",
+                Self::Done => "DONE",
+                Self::DryRun => "DRY_RUN",
+                Self::Refused => "REFUSED",
+                Self::Failed => "FAILED",
+                Self::Gone => "GONE",
+                Self::Partly => "PARTLY",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "OUTCOME_UNSPECIFIED" => Some(Self::Unspecified),
+                "DONE" => Some(Self::Done),
+                "DRY_RUN" => Some(Self::DryRun),
+                "REFUSED" => Some(Self::Refused),
+                "FAILED" => Some(Self::Failed),
+                "GONE" => Some(Self::Gone),
+                "PARTLY" => Some(Self::Partly),
+                _ => None,
+            }
+        }
+    }
+    /// Who sent the signal.
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Mechanism {
+        /// None was sent.
+        Unspecified = 0,
+        /// The sensor, by pidfd, after it has compared the process's start time.
+        Pidfd = 1,
+        /// The kernel itself, at the process's next read or write: it had been condemned before.
+        Kernel = 2,
+    }
+    impl Mechanism {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "MECHANISM_UNSPECIFIED",
+                Self::Pidfd => "PIDFD",
+                Self::Kernel => "KERNEL",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "MECHANISM_UNSPECIFIED" => Some(Self::Unspecified),
+                "PIDFD" => Some(Self::Pidfd),
+                "KERNEL" => Some(Self::Kernel),
+                _ => None,
+            }
+        }
+    }
+    /// Whether the message that led to it reached the other side before the signal did.
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Delivered {
+        /// Not known what is known.
+        Unspecified = 0,
+        /// It did: its reader had read it.
+        Yes = 1,
+        /// It did not.
+        No = 2,
+        /// It may have.
+        Unknown = 3,
+    }
+    impl Delivered {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "DELIVERED_UNSPECIFIED",
+                Self::Yes => "YES",
+                Self::No => "NO",
+                Self::Unknown => "UNKNOWN",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "DELIVERED_UNSPECIFIED" => Some(Self::Unspecified),
+                "YES" => Some(Self::Yes),
+                "NO" => Some(Self::No),
+                "UNKNOWN" => Some(Self::Unknown),
+                _ => None,
+            }
+        }
+    }
+}
 /// One conversation of a client process with a server process.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Session {
@@ -1170,7 +1544,7 @@ pub struct Event {
     #[prost(enumeration = "event::Severity", tag = "8")]
     pub severity: i32,
     /// What happened. Always one of these; none means a kind of event that this version does not know.
-    #[prost(oneof = "event::Body", tags = "10, 11, 12, 16, 17")]
+    #[prost(oneof = "event::Body", tags = "10, 11, 12, 16, 17, 14, 15")]
     pub body: ::core::option::Option<event::Body>,
 }
 /// Nested message and enum types in `Event`.
@@ -1250,12 +1624,16 @@ pub mod event {
         #[prost(message, tag = "16")]
         Gap(super::Gap),
         /// The sensor tells of itself.
-        ///
-        /// Kept for `inventory` (13): the tools, prompts and resources that a server offers, and how they changed.
-        /// Kept for `finding` (14): a detection's verdict on an event.
-        /// Kept for `action` (15): what was done because of a policy.
         #[prost(message, tag = "17")]
         Sensor(super::Sensor),
+        /// A rule of the policy says something of an event.
+        #[prost(message, tag = "14")]
+        Finding(super::Finding),
+        /// Something was done about a process because of a policy, or by hand.
+        ///
+        /// Kept for `inventory` (13): the tools, prompts and resources that a server offers, and how they changed.
+        #[prost(message, tag = "15")]
+        Action(super::Action),
     }
 }
 /// Which events. Within one field any value may match; fields that are set must all match. Empty matches everything.
@@ -1334,6 +1712,10 @@ pub mod filter {
         Gap = 4,
         /// `sensor`.
         Sensor = 5,
+        /// `finding`.
+        Finding = 6,
+        /// `action`.
+        Action = 7,
     }
     impl Kind {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -1348,6 +1730,8 @@ pub mod filter {
                 Self::SessionChange => "SESSION_CHANGE",
                 Self::Gap => "GAP",
                 Self::Sensor => "SENSOR",
+                Self::Finding => "FINDING",
+                Self::Action => "ACTION",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1359,6 +1743,8 @@ pub mod filter {
                 "SESSION_CHANGE" => Some(Self::SessionChange),
                 "GAP" => Some(Self::Gap),
                 "SENSOR" => Some(Self::Sensor),
+                "FINDING" => Some(Self::Finding),
+                "ACTION" => Some(Self::Action),
                 _ => None,
             }
         }
