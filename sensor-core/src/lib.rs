@@ -5,6 +5,7 @@
 //! [`input`] → `stream` (order, gaps) → `wire` (frames) → `mcp` (messages, sessions, exchanges) → `redact` → [`event`].
 #![forbid(unsafe_code)]
 
+pub mod detect;
 pub mod engine;
 pub mod event;
 pub mod input;
