@@ -81,6 +81,14 @@ pub struct Policy {
     pub(super) index: [Index; Kinds::NAMES.len()],
 }
 
+impl Rule {
+    /// True where it has tests.
+    #[must_use]
+    pub const fn has_tests(&self) -> bool {
+        !self.tests.is_empty()
+    }
+}
+
 impl Policy {
     /// A policy without rules.
     #[must_use]

@@ -172,6 +172,14 @@ impl Judge {
         }
     }
 
+    /// True where events of a kind need to be judged: a rule, a window or the memory asks for them.
+    #[must_use]
+    pub fn wants(&self, kind: Kinds) -> bool {
+        let counts = |windows: &[Window]| windows.iter().any(|window| window.on.intersects(kind));
+        let tools = kind == Kinds::MESSAGE && self.wants(Kinds::TOOL);
+        self.asks(kind) || counts(&self.policy.windows) || counts(&self.policy.firsts) || tools
+    }
+
     /// True where a rule or a memory asks for events of a kind.
     fn asks(&self, kind: Kinds) -> bool {
         let index = self.policy.index.get(kind.place());

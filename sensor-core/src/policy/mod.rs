@@ -25,6 +25,7 @@ mod field;
 mod file;
 mod glob;
 mod judge;
+mod kept;
 mod memory;
 mod sample;
 mod subject;
@@ -37,6 +38,7 @@ pub use diagnostic::Diagnostic;
 pub use expression::Part;
 pub use field::{FIELDS, Field, Row, Type};
 pub use judge::{Finding, Judge, Limits, News};
+pub use kept::Kept;
 pub use sample::{Case, Explained, Failure, cases, explain};
 pub use subject::{Party, Subject};
 

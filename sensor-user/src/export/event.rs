@@ -113,8 +113,21 @@ fn body(body: &core::Body<'_>) -> Body {
 }
 
 fn message(message: &core::Message<'_>) -> v1::Message {
-    let core::Message { direction, r#type, method, request_id, target, size, sha256, body, truncated, marks, task_id, related_request_id, said: _ } =
-        message;
+    let core::Message {
+        direction,
+        r#type,
+        method,
+        request_id,
+        target,
+        size,
+        sha256,
+        body,
+        truncated,
+        marks,
+        task_id,
+        related_request_id,
+        said: _,
+    } = message;
     let kind = match r#type {
         core::MessageType::Request => message::Type::Request,
         core::MessageType::Response => message::Type::Response,
