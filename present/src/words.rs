@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use mcp_sensor_proto::v1::loss::Count;
-use mcp_sensor_proto::v1::{BlindSpot, blind_spot, loss, message, session};
+use mcp_sensor_proto::v1::{Action, BlindSpot, action, blind_spot, loss, message, session};
 
 use crate::sanitize::sanitize;
 use crate::{names, units};
@@ -124,6 +124,80 @@ pub fn odd_mark(mark: i32) -> Option<&'static str> {
         Mark::LaxJson => Some("lax JSON"),
         Mark::Ambiguous => Some("servers may read another message in it"),
     }
+}
+
+/// A severity in a word.
+#[must_use]
+pub fn severity(severity: i32) -> &'static str {
+    use mcp_sensor_proto::v1::event::Severity;
+    match Severity::try_from(severity).unwrap_or_default() {
+        Severity::Critical => "critical",
+        Severity::High => "high",
+        Severity::Medium => "medium",
+        Severity::Low => "low",
+        Severity::Info | Severity::Debug => "info",
+        Severity::Unspecified => "of unknown severity",
+    }
+}
+
+/// What an action did, or did not, safe to print: `killed the server node[4711], 0.21 ms after the decision`.
+#[must_use]
+pub fn action(action: &Action) -> String {
+    use action::{Delivered, Kind, Mechanism, Outcome, Target};
+    let (done, plain) = match action.kind() {
+        Kind::Stop => ("stopped", "stop"),
+        Kind::Kill => ("killed", "kill"),
+        Kind::Resume => ("resumed", "resume"),
+        Kind::Unspecified => ("acted on", "act on"),
+    };
+    let target = match action.target() {
+        Target::Server => "the server",
+        Target::Client => "the client",
+        Target::Both => "client and server",
+        Target::Unspecified => "a process",
+    };
+    let mut shown = match action.outcome() {
+        Outcome::Done => format!("{done} {target}"),
+        Outcome::Partly => format!("{done} {target} in part"),
+        Outcome::DryRun => format!("would have {done} {target} (dry run)"),
+        Outcome::Refused => format!("refused to {plain} {target}"),
+        Outcome::Failed => format!("could not {plain} {target}"),
+        Outcome::Gone => format!("did not {plain} {target}: it had ended"),
+        Outcome::Unspecified => format!("tried to {plain} {target}"),
+    };
+    let mut processes = action.processes.iter().filter_map(|victim| victim.process.as_ref());
+    let named: Vec<String> =
+        processes.by_ref().take(4).map(|process| format!("{}[{}]", sanitize(names::short(process)), process.pid)).collect();
+    if !named.is_empty() {
+        let _ = write!(shown, " {}", named.join(", "));
+    }
+    let more = processes.count();
+    if more > 0 {
+        let _ = write!(shown, " and {more} more");
+    }
+    if action.tree {
+        shown.push_str(" with all descendants");
+    }
+    if action.mechanism() == Mechanism::Kernel {
+        shown.push_str(" (by the kernel)");
+    }
+    if let Some(latency) = action.latency_ns {
+        let _ = write!(shown, ", {} after the decision", units::duration(latency));
+    }
+    match action.delivered_before_kill() {
+        Delivered::Yes => shown.push_str(", after the message was read"),
+        Delivered::No => shown.push_str(", before the message was read"),
+        Delivered::Unknown | Delivered::Unspecified => {}
+    }
+    for (what, text) in [("rule", &action.rule), ("ordered by", &action.ordered_by)] {
+        if !text.is_empty() {
+            let _ = write!(shown, "; {what} {}", sanitize(text.get(..text.floor_char_boundary(256)).unwrap_or_default()));
+        }
+    }
+    if !action.detail.is_empty() {
+        let _ = write!(shown, ": {}", sanitize(action.detail.get(..action.detail.floor_char_boundary(1024)).unwrap_or_default()));
+    }
+    shown
 }
 
 /// A loss in words: `lost 12 records in the kernel (1.2 MiB): the ring buffer was full; raise --ring-mib`.

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use mcp_sensor_proto::v1::event::Severity;
 use mcp_sensor_proto::v1::loss::Count;
 use mcp_sensor_proto::v1::message::{Direction, Type};
 use mcp_sensor_proto::v1::sensor::State as SensorState;
 use mcp_sensor_proto::v1::session_change::State as SessionState;
 use mcp_sensor_proto::v1::tool_call::State as CallState;
-use mcp_sensor_proto::v1::{Event, Gap, Message, Sensor, SessionChange, ToolCall};
+use mcp_sensor_proto::v1::{Action, Event, Finding, Gap, Message, Sensor, SessionChange, ToolCall};
 
 use super::gaps::Sum;
 use super::layout::Row;
@@ -153,6 +154,38 @@ pub(super) fn gap(sum: &Sum) -> Line {
 pub(super) fn odd(marks: &[i32]) -> Option<Line> {
     let odd: Vec<_> = marks.iter().filter_map(|&mark| words::odd_mark(mark)).collect();
     (!odd.is_empty()).then(|| Line::own(Style::WARNING, &format!("└ odd: {}", odd.join(", "))))
+}
+
+/// What a rule says of an event.
+pub(super) fn finding(event: &Event, finding: &Finding) -> Line {
+    let style = severe(event.severity);
+    let mut line = Line::own(style, &format!("‼ {} ", words::severity(event.severity)));
+    line.push_raw(style, clip(&finding.rule, NAME));
+    line.push_own(style, ": ");
+    line.push_raw(style, clip(&finding.title, NAME));
+    line.push_own(Style::DIM, "  ");
+    line.push_line(peers(event, Style::DIM).whole());
+    if !finding.tool.is_empty() {
+        line.push_own(Style::DIM, "  ");
+        line.push_line(name(&finding.tool, Style::DIM));
+    }
+    if !finding.reason.is_empty() {
+        line.push_own(Style::DIM, "  ");
+        line.push_raw(Style::DIM, clip(&finding.reason, 4 * NAME));
+    }
+    if finding.suppressed > 0 {
+        line.push_own(Style::DIM, &format!("  and {} more since", units::grouped(finding.suppressed)));
+    }
+    line
+}
+
+/// What was done because of a rule, or by hand.
+pub(super) fn action(event: &Event, action: &Action) -> Line {
+    Line::own(severe(event.severity), &format!("‼ {}", words::action(action)))
+}
+
+fn severe(severity: i32) -> Style {
+    if severity >= i32::from(Severity::High) { Style::ERROR } else { Style::WARNING }
 }
 
 /// What the sensor tells of itself, as news: it tells everything each time.

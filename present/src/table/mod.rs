@@ -257,9 +257,9 @@ impl Table {
                     self.print_words(time, is_warning, words);
                 }
             }
-            Some(Body::Finding(_) | Body::Action(_)) | None => {
-                self.print_words(time, false, Line::own(Style::DIM, "an event of a kind that this version does not know"))
-            }
+            Some(Body::Finding(finding)) => self.print_words(time, true, lines::finding(event, finding)),
+            Some(Body::Action(action)) => self.print_words(time, true, lines::action(event, action)),
+            None => self.print_words(time, false, Line::own(Style::DIM, "an event of a kind that this version does not know")),
         }
         self.output.appended()
     }

@@ -170,7 +170,7 @@ fn rows(timeline: &Timeline) -> Vec<Row> {
                     close(&mut open, &mut used, &mut bars, exchange);
                 }
             }
-            What::Single(_) | What::Session(..) | What::Hole(_) | What::Sensor(_) => {}
+            What::Single(_) | What::Session(..) | What::Hole(_) | What::Verdict(_) | What::Sensor(_) => {}
         }
         rows.push(Row { step: position, answer, bars });
     }

@@ -8,12 +8,12 @@ use mcp_sensor_proto::v1::event::Body;
 use mcp_sensor_proto::v1::message::Type;
 use mcp_sensor_proto::v1::session_change::State as SessionState;
 use mcp_sensor_proto::v1::tool_call::State as CallState;
-use mcp_sensor_proto::v1::{Event, Gap, Message, Peer, Session, SessionChange, ToolCall};
+use mcp_sensor_proto::v1::{Action, Event, Finding, Gap, Message, Peer, Session, SessionChange, ToolCall};
 
 use super::Timeline;
-use super::model::{CALL, Exchange, Hole, Pair, Single, State, Step, Text, Turn, Way, What, Wire};
+use super::model::{CALL, Exchange, Hole, Pair, Single, State, Step, Text, Turn, Verdict, Way, What, Wire};
 use crate::json;
-use crate::units;
+use crate::{units, words};
 
 /// Bytes of a name that are kept.
 const NAME: usize = 1024;
@@ -23,6 +23,9 @@ const MAX_PEERS: usize = 16;
 
 /// Turns of an exchange that are kept. A call that becomes a task has two.
 const MAX_TURNS: usize = 8;
+
+/// Bytes of what made a rule match.
+const MAX_REASON: usize = 4096;
 
 /// Bytes of what is known of a process, beyond which its arguments and ancestors are let go.
 const MAX_PEER: usize = 64 * 1024;
@@ -56,8 +59,9 @@ impl Timeline {
             Some(Body::ToolCall(call)) => self.call(time, call, peers),
             Some(Body::SessionChange(change)) => self.change(time, change, peers),
             Some(Body::Gap(gap)) => self.gap(time, gap, peers),
-            // Findings and actions come here once the contract has them. Until then they are counted, like any other kind.
-            Some(Body::Finding(_) | Body::Action(_) | Body::Sensor(_)) | None => self.unknown += 1,
+            Some(Body::Finding(finding)) => self.verdict(time, found(event.severity, finding), peers),
+            Some(Body::Action(action)) => self.verdict(time, done(event.severity, action), peers),
+            Some(Body::Sensor(_)) | None => self.unknown += 1,
         }
         if let Some(session) = event.session.as_ref().filter(|session| self.session != **session) {
             self.session.clone_from(session);
@@ -364,6 +368,10 @@ impl Timeline {
         self.step(time, What::Session(change.state, clip(&change.reason)), peers, false);
     }
 
+    fn verdict(&mut self, time: i64, verdict: Verdict, peers: Pair) {
+        self.step(time, What::Verdict(Box::new(verdict)), peers, false);
+    }
+
     fn gap(&mut self, time: i64, gap: &Gap, peers: Pair) {
         let way = Way::of(gap.direction());
         let total = match way {
@@ -384,6 +392,27 @@ impl Timeline {
         hole.add(gap.bytes, &gap.reasons);
         self.step(time, What::Hole(Box::new(hole)), peers, false);
     }
+}
+
+/// What a finding tells.
+fn found(severity: i32, finding: &Finding) -> Verdict {
+    Verdict {
+        severity,
+        rule: clip(&finding.rule),
+        title: clip(&finding.title),
+        reason: finding.reason.get(..finding.reason.floor_char_boundary(MAX_REASON)).unwrap_or_default().into(),
+        tags: finding.tags.iter().take(16).map(|tag| clip(tag)).collect(),
+        tool: clip(&finding.tool),
+        request: clip(&finding.request_id),
+        suppressed: finding.suppressed,
+        outcome: None,
+    }
+}
+
+/// What an action tells.
+fn done(severity: i32, action: &Action) -> Verdict {
+    let title = words::action(action);
+    Verdict { severity, rule: clip(&action.rule), title: title.into(), outcome: Some(action.outcome), ..Verdict::default() }
 }
 
 /// True where a message's body is enough to show what is in it.

@@ -22,6 +22,8 @@
 //!       "parts": [ entries of kind NOTIFICATION that belong to it: progress, cancellation ] },
 //!     { "kind": "NOTIFICATION" | "ANSWER" (without a request), "time", "offsetMs", "direction", "type", "method",
 //!       "requestId", "params" | "result" | "error", "sizeBytes", "sha256", "marks", "truncated", "leftOutBytes" },
+//!     { "kind": "FINDING" | "ACTION", "time", "offsetMs", "severity", "rule", "title", "reason", "tags", "tool",
+//!       "requestId", "suppressed", "outcome" (of an action) },
 //!     { "kind": "SESSION", "time", "offsetMs", "state": "OPENED" | ..., "reason" },
 //!     { "kind": "GAP", "time", "offsetMs", "direction", "gaps", "bytes", "sizeUnknown": gaps, "reasons" },
 //!     { "kind": "SENSOR", "time", "offsetMs", "news": ["words"], "warning": true } ] }
@@ -35,8 +37,9 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use mcp_sensor_proto::json::{Object, peer_fields, session_fields};
+use mcp_sensor_proto::v1::event::Severity;
 use mcp_sensor_proto::v1::message::{Direction, Mark, Type};
-use mcp_sensor_proto::v1::{loss, session_change, tool_call};
+use mcp_sensor_proto::v1::{action, loss, session_change, tool_call};
 use prost_types::Timestamp;
 
 use super::finish::Finished;
@@ -130,7 +133,7 @@ impl Finished {
         match &step.what {
             What::Turn(exchange, number) => *number == 0 && self.exchange(*exchange).is_some_and(|exchange| !exchange.began),
             What::Single(single) => single.of.is_none(),
-            What::Begin(_) | What::Session(..) | What::Hole(_) | What::Sensor(_) => true,
+            What::Begin(_) | What::Session(..) | What::Hole(_) | What::Verdict(_) | What::Sensor(_) => true,
         }
     }
 
@@ -203,6 +206,20 @@ impl Finished {
                 object.unsigned64("bytes", hole.bytes);
                 object.unsigned64("sizeUnknown", hole.of_unknown_size);
                 object.enumerations("reasons", &hole.reasons, loss::Reason::as_str_name);
+            }
+            What::Verdict(verdict) => {
+                object.string("kind", if verdict.outcome.is_some() { "ACTION" } else { "FINDING" });
+                self.time_fields(step.time, object);
+                object.enumeration("severity", verdict.severity, Severity::as_str_name);
+                object.string("rule", &verdict.rule);
+                object.string("title", &verdict.title);
+                object.string("reason", &verdict.reason);
+                let tags: Vec<String> = verdict.tags.iter().map(ToString::to_string).collect();
+                object.strings("tags", &tags);
+                object.string("tool", &verdict.tool);
+                object.string("requestId", &verdict.request);
+                object.unsigned64("suppressed", verdict.suppressed);
+                object.enumeration("outcome", verdict.outcome.unwrap_or_default(), action::Outcome::as_str_name);
             }
             What::Sensor(news) => {
                 object.string("kind", "SENSOR");

@@ -222,6 +222,26 @@ impl Hole {
     }
 }
 
+/// What a rule found, or what was done.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Verdict {
+    /// The event's severity, by number.
+    pub(super) severity: i32,
+    /// The rule; empty where somebody gave an order by hand.
+    pub(super) rule: Box<str>,
+    /// The rule's title; of an action, what was done, in words that are safe to print.
+    pub(super) title: Box<str>,
+    /// What made the rule match.
+    pub(super) reason: Box<str>,
+    pub(super) tags: Vec<Box<str>>,
+    pub(super) tool: Box<str>,
+    /// The request that it is about.
+    pub(super) request: Box<str>,
+    pub(super) suppressed: u64,
+    /// An action's outcome, by number; `None` for a finding.
+    pub(super) outcome: Option<i32>,
+}
+
 /// What a step is.
 #[derive(Clone, Debug)]
 pub(super) enum What {
@@ -235,6 +255,8 @@ pub(super) enum What {
     Session(i32, Box<str>),
     /// Bytes are missing.
     Hole(Box<Hole>),
+    /// A rule found something, or something was done.
+    Verdict(Box<Verdict>),
     /// The sensor told news: each in words that are safe to print, and whether it is a warning.
     Sensor(Vec<(bool, String)>),
 }

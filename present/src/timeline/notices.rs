@@ -52,7 +52,7 @@ impl Finished {
                         tally.request(exchange);
                     }
                 }
-                What::Single(_) | What::Turn(..) | What::Session(..) | What::Hole(_) | What::Sensor(_) => {}
+                What::Single(_) | What::Turn(..) | What::Session(..) | What::Hole(_) | What::Verdict(_) | What::Sensor(_) => {}
             }
             if let Some(line) = self.problem(row, &mut tally) {
                 problems.push(Problem { row: position, line });

@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 
+use mcp_sensor_proto::v1::event::Severity;
 use mcp_sensor_proto::v1::message::Type;
 use mcp_sensor_proto::v1::session_change::State as SessionState;
 
 use super::finish::{Finished, Row};
-use super::model::{Exchange, Pair, Single, State, Turn, Way, What, Wire};
+use super::model::{Exchange, Pair, Single, State, Turn, Verdict, Way, What, Wire};
 use super::notices::{Tally, hole_reasons, hole_words};
 use super::sections::{self, Section};
 use crate::style::{Line, Style};
@@ -33,6 +34,8 @@ pub(super) enum Kind {
     Notification,
     Session,
     Gap,
+    /// A finding or an action.
+    Verdict,
     Sensor,
 }
 
@@ -91,6 +94,7 @@ impl Finished {
                 let notes = if reasons.is_empty() { Vec::new() } else { vec![Line::own(Style::WARNING, &reasons)] };
                 View { arrow, is_problem: true, title: Line::own(Style::WARNING, &hole_words(hole)), notes, ..View::new(Kind::Gap) }
             }
+            What::Verdict(verdict) => self.verdict(verdict),
             What::Sensor(news) => sensor(news),
         };
         view.time = step.time;
@@ -206,6 +210,35 @@ impl Finished {
         if session.late_attach && state == i32::from(SessionState::Opened) {
             view.notes.push(Line::own(Style::WARNING, "it was under way: what came before was not seen"));
             view.is_problem = true;
+        }
+        view
+    }
+
+    /// What a rule found, or what was done.
+    fn verdict<'t>(&self, verdict: &'t Verdict) -> View<'t> {
+        let Verdict { severity, rule, title, reason, tags, tool, request, suppressed, outcome } = verdict;
+        let style = if *severity >= i32::from(Severity::High) { Style::ERROR } else { Style::WARNING };
+        let mut view = View { is_problem: true, ..View::new(Kind::Verdict) };
+        view.title = Line::own(style, "‼ ");
+        if outcome.is_some() {
+            view.title.push_own(style, title);
+            return view;
+        }
+        view.title.push_own(style, &format!("{} ", words::severity(*severity)));
+        view.title.push_raw(style, rule);
+        view.said = Line::raw(Style::PLAIN, title);
+        view.tool = (!tool.is_empty()).then_some(&**tool);
+        let same = |exchange: &Exchange| !request.is_empty() && exchange.id == *request && exchange.is_call();
+        view.number = self.timeline.exchanges.iter().rposition(same).map(|position| position + 1);
+        if !reason.is_empty() {
+            view.notes.push(Line::raw(Style::DIM, reason));
+        }
+        if *suppressed > 0 {
+            view.notes.push(Line::own(Style::DIM, &format!("and {} more like it since", units::grouped(*suppressed))));
+        }
+        view.facts.push(("rule", Line::raw(Style::PLAIN, rule)));
+        if !tags.is_empty() {
+            view.facts.push(("tags", Line::raw(Style::PLAIN, &tags.join(", "))));
         }
         view
     }

@@ -105,7 +105,7 @@ impl Finished {
                         fill(lane, scale.place(step.time), scale.place(end), tone, position);
                     }
                 }
-                What::Hole(_) => {
+                What::Hole(_) | What::Verdict(_) => {
                     let place = scale.place(step.time);
                     fill(&mut marks, place, place, Tone::Problem, position);
                 }

@@ -115,7 +115,7 @@ fn html_row(number: usize, view: &View<'_>, row: &Row, tool: Option<usize>, offs
         Kind::Call => ("c", "call"),
         Kind::Request => ("r", "req"),
         Kind::Notification => ("n", "note"),
-        Kind::Session | Kind::Sensor | Kind::Gap => ("s", "own"),
+        Kind::Session | Kind::Sensor | Kind::Gap | Kind::Verdict => ("s", "own"),
     };
     let part = if view.is_part { " part" } else { "" };
     let gap = if view.kind == Kind::Gap { " gap" } else { "" };

@@ -1,7 +1,9 @@
 //! Whatever comes in: every rendering keeps captured text in its place.
 
 use mcp_sensor_proto::v1::event::Body;
-use mcp_sensor_proto::v1::{BlindSpot, Container, Event, Gap, Message, Peer, Pod, Sensor, Session, SessionChange, ToolCall};
+use mcp_sensor_proto::v1::{
+    Action, BlindSpot, Container, Event, Finding, Gap, Message, Peer, Pod, Sensor, Session, SessionChange, ToolCall, action, finding,
+};
 use proptest::prelude::*;
 use prost_types::Timestamp;
 use pulldown_cmark::{Event as Markup, Options, Parser, Tag, TagEnd};
@@ -61,7 +63,7 @@ fn peer(text: &str, pid: u32) -> Peer {
 }
 
 prop_compose! {
-    fn event()(text in hostile(), other in hostile(), id in "[1-3]", kind in 0..6, state in 0..8, direction in 0..3, pid in 0_u32..3, after in 0..100_i64, marks in proptest::collection::vec(0..20, 0..3)) -> Event {
+    fn event()(text in hostile(), other in hostile(), id in "[1-3]", kind in 0..8, state in 0..8, direction in 0..3, pid in 0_u32..3, after in 0..100_i64, marks in proptest::collection::vec(0..20, 0..3)) -> Event {
         let body = match kind {
             0 | 1 => Body::Message(Message {
                 direction, r#type: state % 5, method: if state % 2 == 0 { "tools/call".to_owned() } else { text.clone() }, request_id: id.clone(),
@@ -72,6 +74,15 @@ prop_compose! {
                 retry_of: text.clone(), task_id: text.clone(), marks, is_error: state % 2 == 0, duration_ms: Some(3.0), ..ToolCall::default()
             }),
             3 => Body::SessionChange(SessionChange { state, reason: text.clone() }),
+            5 => Body::Finding(Finding {
+                rule: text.clone(), title: other.clone(), reason: text.clone(), tags: vec![other], tool: text.clone(), request_id: id,
+                method: text.clone(), event_id: text.clone(), suppressed: 3, policy: text.clone(),
+                evidence: vec![finding::Evidence { field: text.clone(), value: text.clone() }],
+            }),
+            6 => Body::Action(Action {
+                kind: state, target: direction, outcome: state, detail: text.clone(), rule: other, ordered_by: text.clone(),
+                processes: vec![action::Victim { process: Some(peer(&text, pid)), outcome: state, detail: text.clone() }], ..Action::default()
+            }),
             4 => Body::Gap(Gap { direction, bytes: (state > 3).then_some(99), reasons: vec![state] }),
             _ => Body::Sensor(Sensor {
                 state, detail: text.clone(), version: other, blind_spots: vec![BlindSpot { process: Some(peer(&text, pid)), detail: text.clone(), ..BlindSpot::default() }], ..Sensor::default()
