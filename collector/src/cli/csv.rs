@@ -272,7 +272,7 @@ fn moment(time: Option<&Timestamp>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use mcp_sensor_proto::v1::{Gap, Message, Sensor, SessionChange, ToolCall};
+    use mcp_sensor_proto::v1::{Action, Finding, Gap, Message, Sensor, SessionChange, ToolCall};
 
     use super::*;
 
@@ -284,6 +284,8 @@ mod tests {
             Body::SessionChange(SessionChange { state: 3, reason: "client exited".to_owned() }),
             Body::Gap(Gap { bytes: Some(7), reasons: vec![1], ..Gap::default() }),
             Body::Sensor(Sensor::default()),
+            Body::Finding(Finding { rule: "r".to_owned(), title: "a b".to_owned(), ..Finding::default() }),
+            Body::Action(Action { outcome: 3, detail: "it is exempt".to_owned(), ..Action::default() }),
         ];
         let peer = Peer { pid: 7, exe: "/usr/bin/node".to_owned(), ..Peer::default() };
         for body in bodies {

@@ -193,6 +193,19 @@ struct Head {
     gap: Option<Bytes>,
     #[prost(bytes = "bytes", optional, tag = "17")]
     sensor: Option<Bytes>,
+    #[prost(bytes = "bytes", optional, tag = "14")]
+    finding: Option<Bytes>,
+    #[prost(bytes = "bytes", optional, tag = "15")]
+    action: Option<Bytes>,
+}
+
+/// Of a `Finding`.
+#[derive(Clone, PartialEq, prost::Message)]
+struct FindingHead {
+    #[prost(bytes = "bytes", tag = "6")]
+    method: Bytes,
+    #[prost(bytes = "bytes", tag = "7")]
+    tool: Bytes,
 }
 
 /// Of a `ToolCall`.
@@ -358,6 +371,13 @@ impl Reader {
             };
         } else if head.gap.is_some() {
             keys.kind = Kind::Gap as i32 as u8;
+        } else if let Some(finding) = head.finding {
+            let finding = FindingHead::decode(finding).map_err(broken)?;
+            keys.kind = Kind::Finding as i32 as u8;
+            keys.tool = self.text(&finding.tool);
+            keys.method = self.text(&finding.method);
+        } else if head.action.is_some() {
+            keys.kind = Kind::Action as i32 as u8;
         } else if let Some(sensor) = head.sensor {
             keys.kind = Kind::Sensor as i32 as u8;
             keys.sensor_bytes = sensor;
@@ -431,7 +451,7 @@ pub fn timestamp(nanoseconds: i64) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use mcp_sensor_proto::v1::event::Body;
-    use mcp_sensor_proto::v1::{Event, Message, Session, ToolCall};
+    use mcp_sensor_proto::v1::{Action, Event, Finding, Message, Session, ToolCall};
 
     use super::*;
 
@@ -474,6 +494,15 @@ mod tests {
         };
         assert_eq!(&*tool_of("tools/call"), "x");
         assert_eq!(&*tool_of("resources/read"), "");
+    }
+
+    #[test]
+    fn a_finding_is_found_by_the_tool_that_it_speaks_of() {
+        let finding = Finding { method: "tools/call".to_owned(), tool: "rm".to_owned(), ..Finding::default() };
+        let keys = Reader::default().read(&Bytes::from(event(Body::Finding(finding)).encode_to_vec())).unwrap();
+        assert_eq!((keys.kind, &*keys.tool, &*keys.method), (6, "rm", "tools/call"));
+        let keys = Reader::default().read(&Bytes::from(event(Body::Action(Action::default())).encode_to_vec())).unwrap();
+        assert_eq!((keys.kind, &*keys.tool), (7, ""));
     }
 
     #[test]

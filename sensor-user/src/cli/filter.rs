@@ -88,7 +88,11 @@ impl Filter {
             Some(Body::ToolCall(call)) => (call.tool.as_str(), TOOLS_CALL),
             Some(Body::Message(message)) if message.method == TOOLS_CALL => (message.target.as_str(), TOOLS_CALL),
             Some(Body::Message(message)) => ("", message.method.as_str()),
-            Some(Body::Gap(_)) => return true,
+            Some(Body::Finding(finding)) => {
+                (finding.tool.as_str(), if finding.tool.is_empty() { finding.method.as_str() } else { TOOLS_CALL })
+            }
+            // What was done is shown with the sessions that match, as gaps are.
+            Some(Body::Gap(_) | Body::Action(_)) => return true,
             _ => ("", ""),
         };
         any(tool, |glob| !named_tool.is_empty() && glob.matches(named_tool))

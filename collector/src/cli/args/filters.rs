@@ -75,6 +75,8 @@ pub enum KindArg {
     SessionChange,
     Gap,
     Sensor,
+    Finding,
+    Action,
 }
 
 /// How severe.
@@ -106,6 +108,8 @@ impl Filters {
             KindArg::SessionChange => Kind::SessionChange,
             KindArg::Gap => Kind::Gap,
             KindArg::Sensor => Kind::Sensor,
+            KindArg::Finding => Kind::Finding,
+            KindArg::Action => Kind::Action,
         };
         let severity = min_severity.map_or(Severity::Unspecified, |severity| match severity {
             SeverityArg::Debug => Severity::Debug,
