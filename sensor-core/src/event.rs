@@ -3,6 +3,7 @@
 //! JSON text in an event (`arguments`, `result`, `error`, `body`) has been redacted to the configured level already.
 
 use crate::input::{Between, Framed, LossReasons, ProcessId, StreamKey, Time, Verdict};
+use crate::json::Value;
 
 /// Takes what the pipeline gives out.
 pub trait Sink {
@@ -178,6 +179,32 @@ impl Marks {
     /// It stands inside another value that some servers would read as the message instead.
     pub const AMBIGUOUS: Self = Self(1 << 16);
 
+    /// The marks and how they are called, as in the contract.
+    pub const NAMES: [(Self, &'static str); 17] = [
+        (Self::DUPLICATE_KEY, "DUPLICATE_KEY"),
+        (Self::INVALID_UTF8, "INVALID_UTF8"),
+        (Self::CARRIAGE_RETURN, "CARRIAGE_RETURN"),
+        (Self::SEVERAL_LINES, "SEVERAL_LINES"),
+        (Self::SHARED_LINE, "SHARED_LINE"),
+        (Self::BYTE_ORDER_MARK, "BYTE_ORDER_MARK"),
+        (Self::BATCH, "BATCH"),
+        (Self::ESCAPED_NAME, "ESCAPED_NAME"),
+        (Self::ODD_ID, "ODD_ID"),
+        (Self::NEXT_TO_GAP, "NEXT_TO_GAP"),
+        (Self::UNKNOWN_METHOD, "UNKNOWN_METHOD"),
+        (Self::NO_REQUEST, "NO_REQUEST"),
+        (Self::ID_IN_USE, "ID_IN_USE"),
+        (Self::NO_VERSION, "NO_VERSION"),
+        (Self::NO_LINE_END, "NO_LINE_END"),
+        (Self::LAX_JSON, "LAX_JSON"),
+        (Self::AMBIGUOUS, "AMBIGUOUS"),
+    ];
+
+    /// The names of those that are set.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        Self::NAMES.into_iter().filter(move |(mark, _)| self.contains(*mark)).map(|(_, name)| name)
+    }
+
     /// Both sets together.
     #[must_use]
     pub const fn union(self, other: Self) -> Self {
@@ -218,6 +245,19 @@ pub struct Message<'a> {
     pub task_id: &'a str,
     /// Id (JSON text) of the request that it belongs to: progress, cancellation, a retry with `inputResponses`.
     pub related_request_id: &'a str,
+    /// What it says, for the policy.
+    pub said: Said<'a>,
+}
+
+/// Parts of a message as they crossed the wire, secrets and all: what a policy judges. They never leave the process.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Said<'a> {
+    /// The parameters of a message; the arguments of a tool call that begins.
+    pub params: Option<Value<'a>>,
+    /// The result.
+    pub result: Option<Value<'a>>,
+    /// The error.
+    pub error: Option<Value<'a>>,
 }
 
 /// Where a tool call stands.
@@ -274,6 +314,8 @@ pub struct ToolCall<'a> {
     pub reason: &'a str,
     /// What was odd about its messages.
     pub marks: Marks,
+    /// What the message that brings this about says, for the policy.
+    pub said: Said<'a>,
 }
 
 /// What became of a session.

@@ -11,6 +11,7 @@ pub mod event;
 pub mod input;
 pub mod json;
 pub mod mcp;
+pub mod policy;
 pub mod redact;
 pub mod stream;
 #[cfg(any(test, feature = "testing"))]

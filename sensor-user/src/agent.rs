@@ -5,6 +5,7 @@ use crate::{
     capture::{Live, from_kernel, process_of, to_kernel},
     export::Exporter,
     identity::{self, Exclusions, Identities, Known},
+    judging::{Judging, Loaded},
     pipeline::{Change, Parts, Pipeline, Taken, VerdictTaker},
     recording::Order,
     status::{KernelSide, Status},
@@ -63,6 +64,8 @@ pub struct Settings {
     pub exporter: Box<dyn Exporter>,
     /// Makes a recording.
     pub recording: Option<Order>,
+    /// What to judge events by.
+    pub policy: Option<Loaded>,
     /// Name of the host.
     pub node: String,
 }
@@ -111,7 +114,7 @@ pub fn stop_on_signals() -> io::Result<Arc<AtomicBool>> {
 /// # Errors
 /// As for [`run`].
 pub fn capture(settings: Settings, stop: &AtomicBool, changes: Option<Receiver<Change>>) -> Result<(), AgentError> {
-    let Settings { kernel, mut engine, exclusions, mut identities, exporter, recording, node } = settings;
+    let Settings { kernel, mut engine, exclusions, mut identities, exporter, recording, policy, node } = settings;
     let mut programs = Programs::load(kernel)?;
     let verdicts = programs.take_verdicts()?;
     let counters = programs.take_counters()?;
@@ -133,7 +136,9 @@ pub fn capture(settings: Settings, stop: &AtomicBool, changes: Option<Receiver<C
     let recorder = recording.map(|order| order.begin(&engine, &node, None, wall)).transpose().map_err(AgentError::Recording)?;
     let known = Known::live(identities, engine.boot_time);
     let status = Some(status);
-    let mut pipeline = Pipeline::new(Parts { source, config: engine, known, exclusions, exporter, recorder, verdicts, node, status });
+    let judging = policy.map(|loaded| Judging::live(loaded, engine.seed));
+    let parts = Parts { source, config: engine, known, exclusions, exporter, recorder, verdicts, judging, node, status };
+    let mut pipeline = Pipeline::new(parts);
     if let Some(changes) = changes {
         pipeline.listen(changes);
     }

@@ -1,7 +1,7 @@
 //! The agent `mcp-sensor`: everything between the kernel and the pure pipeline, and between the pipeline and people.
 //!
 //! In the order of the data's way: [`bpf`] (load, attach, drain the ring) → [`capture`] (records become input) →
-//! [`pipeline`] (drives [`sensor_core::engine`]) → [`outlet`] (names the peers, by [`identity`]) → [`export`] (JSON
+//! [`pipeline`] (drives [`sensor_core::engine`]) → [`outlet`] (names the peers, by [`identity`]; has events judged, by [`judging`]) → [`export`] (JSON
 //! lines, the live table). [`agent`] puts them together for live capture; [`service`] runs it unattended, as [`config`] says; [`status`] is what the sensor says of itself; [`against`] says a recorded session again to a server;
 //! [`cli`] is what people type.
 
@@ -13,6 +13,7 @@ pub mod cli;
 pub mod config;
 pub mod export;
 pub mod identity;
+pub mod judging;
 pub mod outlet;
 pub mod pipeline;
 pub mod recording;

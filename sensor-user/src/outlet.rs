@@ -4,6 +4,7 @@ use crate::{
     capture::Record,
     export::{Exporter, Outgoing, Shared, Summary, event},
     identity::Known,
+    judging::{About, Found, Judging, Loaded, Peers},
     pipeline::{Taken, VerdictTaker},
     recording::Recorder,
     status::{BlindSpots, Told, blind_spot},
@@ -11,8 +12,9 @@ use crate::{
 use mcp_sensor_proto::v1;
 use rustc_hash::FxHashMap;
 use sensor_core::{
-    event::{Body, Event, Implementation, Session, SessionId, SessionState, Sink},
+    event::{Body, Event, EventId, Implementation, Session, SessionId, SessionState, Sink},
     input::{Between, Chunk, Framed, ProcessId, StreamKey, Time, Touch, Verdict},
+    policy::Kept,
 };
 use std::{collections::VecDeque, io, sync::Arc};
 
@@ -28,6 +30,10 @@ struct Held {
     event: Outgoing,
     peers: [Option<ProcessId>; 2],
     since: Time,
+    /// It is given out, too; otherwise it is only judged.
+    shown: bool,
+    /// What is still to be judged of it.
+    kept: Option<Box<(EventId, Kept)>>,
 }
 
 /// A part that events share, and what it was made of.
@@ -71,6 +77,7 @@ pub struct Outlet {
     now: Time,
     blind_spots: BlindSpots,
     told: Told,
+    judging: Option<Judging>,
 }
 
 impl Outlet {
@@ -102,7 +109,26 @@ impl Outlet {
             now: 0,
             blind_spots: BlindSpots::default(),
             told: Told::default(),
+            judging: None,
         }
+    }
+
+    /// Judges events from now on. In a replay, findings of the recording are left out then.
+    pub fn judge_by(&mut self, judging: Option<Judging>) {
+        self.judging = judging;
+    }
+
+    /// Judges by another policy.
+    pub fn judge_by_another(&mut self, loaded: Loaded) {
+        match &mut self.judging {
+            Some(judging) => judging.replace(loaded),
+            None => self.judging = Some(Judging::live(loaded, self.boot_time)),
+        }
+    }
+
+    /// What judges events.
+    pub const fn judging(&mut self) -> Option<&mut Judging> {
+        self.judging.as_mut()
     }
 
     /// Who is behind a process.
@@ -203,6 +229,9 @@ impl Outlet {
 
     /// Gives out an event that the sensor told of itself when it was recorded.
     pub fn retell(&mut self, event: v1::Event) {
+        if self.judging.is_some() && matches!(event.body, Some(v1::event::Body::Finding(_))) {
+            return;
+        }
         if let Some(recorder) = &mut self.recorder {
             recorder.told(&event, &mut self.known);
         }
@@ -245,7 +274,7 @@ impl Outlet {
                 return;
             }
             self.held_events -= 1;
-            let Held { mut event, peers: [client, server], .. } = held;
+            let Held { mut event, peers: [client, server], shown, kept, .. } = held;
             // What was still being looked up is known only now.
             for (peer, process) in [(&mut event.client, client), (&mut event.server, server)] {
                 if let (Some(peer), Some(process)) = (peer, process) {
@@ -255,7 +284,46 @@ impl Outlet {
             if let Some(recorder) = &mut self.recorder {
                 recorder.names(session, [client, server], &mut self.known);
             }
-            self.give(event);
+            let peers = Peers { client: event.client.clone(), server: event.server.clone(), processes: [client, server] };
+            let (time, of) = (event.frame.time, event.session.clone());
+            if shown {
+                self.give(event);
+            }
+            if let (Some((id, kept)), Some(of), Some(judging)) = (kept.map(|kept| *kept), of, &mut self.judging) {
+                let mut found = Vec::new();
+                judging.judge_kept(&kept, &About { id, time, node: &self.node, session: &of, peers: &peers }, &mut found);
+                for Found { event, .. } in found {
+                    self.give(event);
+                }
+            }
+        }
+    }
+
+    /// True where rules can be asked about these processes: all that they ask for is known.
+    fn may_judge(&self, peers: [Option<ProcessId>; 2]) -> bool {
+        match &self.known {
+            Known::Live(live) => !peers.iter().flatten().any(|peer| live.identities.arguments_pending(*peer)),
+            Known::Recorded(_) => false,
+        }
+    }
+
+    /// Lets an event wait behind those of its session.
+    fn hold(&mut self, session: SessionId, held: Held) {
+        self.held_events += 1;
+        self.held.entry(session).or_default().push_back(held);
+        if self.held_events > HELD_EVENTS {
+            self.release_session(session, |_, _| true);
+        }
+    }
+
+    /// Gives out what was found in an event, behind it.
+    fn report(&mut self, session: SessionId, found: Vec<Found>, peers: [Option<ProcessId>; 2]) {
+        for Found { event, .. } in found {
+            if self.held.contains_key(&session) {
+                self.hold(session, Held { event, peers, since: self.now, shown: true, kept: None });
+            } else {
+                self.give(event);
+            }
         }
     }
 
@@ -308,6 +376,11 @@ impl Outlet {
     }
 
     fn give(&mut self, mut event: Outgoing) {
+        if let Some(recorder) = &mut self.recorder
+            && matches!(event.frame.body, Some(v1::event::Body::Finding(_) | v1::event::Body::Action(_)))
+        {
+            recorder.judged(&event, &mut self.known);
+        }
         self.summary.count(&event.frame);
         if let Some(sequence) = &mut self.sequence {
             *sequence += 1;
@@ -373,54 +446,70 @@ impl Outlet {
 impl Sink for Outlet {
     fn event(&mut self, event: &Event<'_>) {
         let session = event.session;
+        let judged = self.judging.as_ref().is_some_and(|judging| judging.wants(&event.body));
+        let mut shown = true;
         if let Body::Message(message) = &event.body
             && !self.wants_messages
-            && self.recorder.is_none()
         {
             self.summary.count_message(message.size);
-            return;
-        }
-        let built = Outgoing {
-            frame: event::frame(event, &self.node, self.boot_time),
-            session: Some(self.session(session)),
-            client: self.peer(Side::Client, event.client, &session.client_info),
-            server: self.peer(Side::Server, event.server, &session.server_info),
-        };
-        if let Body::Gap(gap) = &event.body
-            && let Some(spot) = blind_spot(gap, &built)
-        {
-            self.blind_spots.add(spot);
-        }
-        let session = session.id;
-        if let Some(recorder) = &mut self.recorder {
-            recorder.event(session, &built, matches!(event.body, Body::Session(SessionState::Closed)), &mut self.known);
-            if let Body::Message(message) = &event.body
-                && !self.wants_messages
-            {
-                self.summary.count_message(message.size);
+            shown = false;
+            if self.recorder.is_none() && !judged {
                 return;
             }
         }
-        let peers = [event.client, event.server];
+        let of = self.session(session);
+        let peers = Peers {
+            client: self.peer(Side::Client, event.client, &session.client_info),
+            server: self.peer(Side::Server, event.server, &session.server_info),
+            processes: [event.client, event.server],
+        };
+        let built = (shown || self.recorder.is_some()).then(|| Outgoing {
+            frame: event::frame(event, &self.node, self.boot_time),
+            session: Some(Arc::clone(&of)),
+            client: peers.client.clone(),
+            server: peers.server.clone(),
+        });
+        if let (Body::Gap(gap), Some(built)) = (&event.body, &built)
+            && let Some(spot) = blind_spot(gap, built)
+        {
+            self.blind_spots.add(spot);
+        }
+        if let (Some(recorder), Some(built)) = (&mut self.recorder, &built) {
+            recorder.event(session.id, built, matches!(event.body, Body::Session(SessionState::Closed)), &mut self.known);
+        }
+        if !shown && !judged {
+            return;
+        }
+        let processes = peers.processes;
         // Whose bytes did not look like JSON at first was not looked up yet.
-        for process in peers.into_iter().flatten() {
+        for process in processes.into_iter().flatten() {
             self.observe(process);
         }
         // In a replay, what the recording tells of them comes right behind.
-        let pending = !known_live(&self.known) || peers.iter().flatten().any(|peer| self.known.is_pending(*peer));
-        if (pending && self.held_events < HELD_EVENTS) || self.held.contains_key(&session) {
-            self.held_events += 1;
-            let since = self.now;
-            self.held.entry(session).or_default().push_back(Held { event: built, peers, since });
-            if self.held_events > HELD_EVENTS {
-                self.release_session(session, |_, _| true);
+        let pending = !known_live(&self.known) || processes.iter().flatten().any(|peer| self.known.is_pending(*peer));
+        let waits = (pending && self.held_events < HELD_EVENTS) || self.held.contains_key(&session.id);
+        let (mut found, mut kept) = (Vec::new(), None);
+        if let Some(judging) = self.judging.as_ref().filter(|_| judged && waits && !self.may_judge(processes)) {
+            kept = judging.keep(event, &of.get().id, &self.node).map(|kept| Box::new((event.id, kept)));
+        } else if let Some(judging) = self.judging.as_mut().filter(|_| judged) {
+            let time = Some(event::timestamp(event.time, self.boot_time));
+            judging.judge(event, &About { id: event.id, time, node: &self.node, session: &of, peers: &peers }, &mut found);
+        }
+        if waits && (shown || kept.is_some()) {
+            let event = built.unwrap_or_else(|| Outgoing {
+                frame: v1::Event { time: Some(event::timestamp(event.time, self.boot_time)), ..v1::Event::default() },
+                session: Some(of),
+                client: peers.client,
+                server: peers.server,
+            });
+            self.hold(session.id, Held { event, peers: processes, since: self.now, shown, kept });
+        } else if let Some(built) = built.filter(|_| shown) {
+            if let Some(recorder) = &mut self.recorder {
+                recorder.names(session.id, processes, &mut self.known);
             }
-            return;
+            self.give(built);
         }
-        if let Some(recorder) = &mut self.recorder {
-            recorder.names(session, peers, &mut self.known);
-        }
-        self.give(built);
+        self.report(session.id, found, processes);
     }
 
     fn bound(&mut self, stream: StreamKey, session: SessionId) {

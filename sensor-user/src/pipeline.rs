@@ -13,10 +13,12 @@ use crate::{
     capture::{Progress, Record, Source, kin, process_of},
     export::Exporter,
     identity::{Exclusions, Identities, Known},
+    judging::{Judging, Loaded},
     outlet::Outlet,
     recording::Recorder,
     status::Status,
 };
+use mcp_sensor_proto::v1;
 use recording::Item;
 use rustc_hash::FxHashSet;
 use sensor_core::{
@@ -59,6 +61,8 @@ pub enum Change {
     Exclusions(Exclusions),
     /// What the sensor says in its own events, until it is taken back with `None`.
     Note(Option<String>),
+    /// What to judge by from now on; or why a policy could not be taken.
+    Policy(Result<Loaded, String>),
 }
 
 /// The pipeline, and all that it needs.
@@ -98,6 +102,8 @@ pub struct Parts<S> {
     pub recorder: Option<Recorder>,
     /// Takes verdicts to the kernel; nobody where the source is a recording.
     pub verdicts: Option<VerdictTaker>,
+    /// Judges events.
+    pub judging: Option<Judging>,
     /// The host's name.
     pub node: String,
     /// What the sensor says of itself; nothing where the source is a recording, which has it.
@@ -108,8 +114,9 @@ impl<S: Source> Pipeline<S> {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts<S>) -> Self {
-        let Parts { source, config, known, exclusions, exporter, recorder, verdicts, node, status } = parts;
-        let outlet = Outlet::new(known, exporter, recorder, verdicts, node, config.boot_time);
+        let Parts { source, config, known, exclusions, exporter, recorder, verdicts, judging, node, status } = parts;
+        let mut outlet = Outlet::new(known, exporter, recorder, verdicts, node, config.boot_time);
+        outlet.judge_by(judging);
         let engine = Engine::new(config);
         Self { source, engine, outlet, exclusions, status, last_tick: 0, excluded: Excluded::default(), changes: None, began: 0 }
     }
@@ -133,7 +140,9 @@ impl<S: Source> Pipeline<S> {
     /// Where the exporter fails; [`crate::export::is_closed`] tells whether only its reader has gone.
     pub fn run(&mut self, stop: &AtomicBool, mut end_source: impl FnMut(&mut S)) -> io::Result<()> {
         if let Some(status) = &mut self.status {
-            status.audit(self.outlet.recorder().map(Recorder::audit_start), self.source.now());
+            let now = self.source.now();
+            status.audit(self.outlet.recorder().map(Recorder::audit_start), now);
+            status.audit(self.outlet.judging().map(|judging| judging.loaded().audit()), now);
             self.outlet.tell(status.ready(), self.source.now())?;
         }
         let mut stopping = false;
@@ -173,6 +182,11 @@ impl<S: Source> Pipeline<S> {
             tracing::warn!(failure, "the recording could not be written");
             status.note(Some(format!("the recording could not be written: {failure}")));
         }
+        for news in outlet.judging().map(Judging::take_news).unwrap_or_default() {
+            tracing::error!(rule = %news.rule, reason = news.reason, "a rule of the policy was switched off");
+            let (subject, detail) = (news.rule.to_string(), news.reason);
+            status.audit(Some(v1::Audit { kind: v1::audit::Kind::RuleDisabled.into(), subject, detail, time: None }), now);
+        }
         if let Some(sensor) = status.changes(now, engine, source, outlet) {
             outlet.tell(sensor, now)?;
         }
@@ -187,12 +201,25 @@ impl<S: Source> Pipeline<S> {
 
     /// Does what it is told to do otherwise.
     fn change(&mut self) {
-        let Self { outlet, exclusions, status, excluded, changes, .. } = self;
+        let Self { source, outlet, exclusions, status, excluded, changes, .. } = self;
         for change in changes.iter().flat_map(Receiver::try_iter) {
             match change {
                 Change::Note(note) => {
                     if let Some(status) = status {
                         status.note(note);
+                    }
+                }
+                Change::Policy(loaded) => {
+                    let audit = match loaded {
+                        Ok(loaded) => {
+                            let audit = loaded.audit();
+                            outlet.judge_by_another(loaded);
+                            audit
+                        }
+                        Err(why) => v1::Audit { kind: v1::audit::Kind::PolicyRefused.into(), detail: why, ..v1::Audit::default() },
+                    };
+                    if let Some(status) = status {
+                        status.audit(Some(audit), source.now());
                     }
                 }
                 Change::Exclusions(new) => {

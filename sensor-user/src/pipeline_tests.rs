@@ -80,6 +80,7 @@ fn said(seconds: Time, act: impl Fn(Time, &Kept, &Sender<Change>)) -> Vec<(i64, 
         exporter: Box::new(kept.clone()),
         recorder: None,
         verdicts: None,
+        judging: None,
         node: "node-1".to_owned(),
         status: Some(Status::new(0, 0, None, String::new())),
     });

@@ -8,6 +8,7 @@ use crate::{
     capture::{Pace, Progress, Record, Recorded, Source},
     export::Exporter,
     identity::{Exclusions, Known},
+    judging::{Judging, Loaded},
     pipeline::{Parts, Pipeline},
     recording::Order,
 };
@@ -62,6 +63,8 @@ pub struct Settings {
     pub exporter: Box<dyn Exporter>,
     /// Records it again: with less in it, or less of it.
     pub recording: Option<Order>,
+    /// What to judge events by, in place of the findings that are in the recording.
+    pub policy: Option<Loaded>,
 }
 
 /// Opens a recording.
@@ -78,7 +81,7 @@ pub fn open(path: &Path, options: &reader::Options) -> Result<Reader<'static>, R
 /// # Errors
 /// Where the output fails.
 pub fn run(reader: Reader<'static>, settings: Settings, stop: &AtomicBool) -> Result<(Option<ReadError>, Ending), ReplayError> {
-    let Settings { level, whole, memory, pace, until, exporter, recording } = settings;
+    let Settings { level, whole, memory, pace, until, exporter, recording, policy } = settings;
     let header = reader.header().clone();
     let config = Config { body_limit: if whole { usize::MAX } else { bytes(header.body_limit) }, ..engine_config(&header, level, memory) };
     let begin = |order: Order| order.begin(&config, &header.node, Some(header.level), header.started);
@@ -93,6 +96,7 @@ pub fn run(reader: Reader<'static>, settings: Settings, stop: &AtomicBool) -> Re
         exporter,
         recorder,
         verdicts: None,
+        judging: policy.map(Judging::replayed),
         node: header.node,
         status: None,
     };

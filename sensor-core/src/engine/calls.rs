@@ -7,7 +7,7 @@
 use super::core::{Core, Scratch};
 use super::exchange::Exchange;
 use super::process::{Peers, Read, part_of};
-use crate::event::{Body, CallState, Marks, Sink, ToolCall};
+use crate::event::{Body, CallState, Marks, Said, Sink, ToolCall};
 use crate::input::Time;
 use crate::json::{Kind, Value};
 use crate::mcp::facts::Outcome;
@@ -19,6 +19,7 @@ struct Turn<'a> {
     state: CallState,
     time: Time,
     peers: Peers,
+    arguments: Option<Value<'a>>,
     result: Option<Value<'a>>,
     error: Option<Value<'a>>,
     bytes: u64,
@@ -34,6 +35,7 @@ impl<'a> Turn<'a> {
             state,
             time: read.meta.time,
             peers: read.peers,
+            arguments: if state == CallState::Started { read.params.arguments } else { None },
             result: None,
             error: None,
             bytes: read.meta.size,
@@ -63,6 +65,7 @@ fn call<'e>(exchange: &'e Exchange, turn: &'e Turn<'_>) -> ToolCall<'e> {
         task_id: &exchange.task_id,
         reason: turn.reason,
         marks: exchange.marks.union(turn.marks),
+        said: Said { params: turn.arguments, result: turn.result, error: turn.error },
     }
 }
 
@@ -207,7 +210,8 @@ impl Core {
                 };
                 let peers = (exchange.client, exchange.server);
                 let (state, marks) = (CallState::Abandoned, Marks::default());
-                let turn = Turn { state, time, peers, result: None, error: None, bytes: 0, marks, reason: said, verbatim: None };
+                let turn =
+                    Turn { state, time, peers, arguments: None, result: None, error: None, bytes: 0, marks, reason: said, verbatim: None };
                 self.turn(node, &turn, sink);
             }
         }

@@ -5,7 +5,7 @@ use super::core::Core;
 use super::deliver::Whence;
 use super::exchange::cut;
 use super::session::{Language, Record, reverse, side};
-use crate::event::{self, Body, Marks, MessageDirection, MessageType, Sink};
+use crate::event::{self, Body, Marks, MessageDirection, MessageType, Said, Sink};
 use crate::input::ProcessId;
 use crate::json::{Kind, Value};
 use crate::mcp::facts::{Identity, Outcome, Params};
@@ -315,6 +315,7 @@ impl Core {
             marks: read.marks,
             task_id: cut(&task_id, TARGET),
             related_request_id: related_id,
+            said: Said { params: message.params, result: message.result, error: message.error },
         });
         emitter.give(record, read.meta.time, read.peers, body, counters, sink);
     }

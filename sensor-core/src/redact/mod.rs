@@ -32,6 +32,7 @@ mod names;
 mod plain;
 mod prefilter;
 mod scan;
+mod secrets;
 mod shapes;
 mod string;
 #[cfg(test)]
@@ -41,6 +42,8 @@ mod write;
 
 use crate::json::Value;
 use scan::{Hit, Scan};
+
+pub use secrets::{Secret, secrets};
 
 /// Levels of nesting that are shown. Deeper containers stand as a string: common parsers stop at 128 levels, and what this
 /// is put into has some of its own.

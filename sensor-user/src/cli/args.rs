@@ -128,6 +128,8 @@ pub enum Command {
     Verify(tape::Verify),
     /// Makes the keys that sign recordings
     Keygen(tape::Keygen),
+    /// Checks, tests, explains and scores policies
+    Policy(super::policy::PolicyCommand),
     /// `mcp-sensor run`.
     #[command(about = RUN_ABOUT, long_about = RUN_LONG_ABOUT)]
     #[command(after_help = EXIT_CODES, after_long_help = format!("{RUN_EXAMPLES}\n\n{EXIT_CODES}"))]
@@ -161,6 +163,10 @@ pub struct Watch {
     /// How much of the contents to show
     #[arg(long, value_enum, default_value_t = Payload::Redacted, value_name = "LEVEL")]
     pub payload: Payload,
+
+    /// Judge by this policy, and show what it finds; `shipped` stands for the rules that come along
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
 
     /// When to colour the table
     #[arg(long, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]

@@ -8,6 +8,7 @@ pub mod check;
 pub mod error;
 pub mod exit;
 pub mod filter;
+mod policy;
 mod run;
 mod service;
 pub mod tape;

@@ -14,6 +14,7 @@ use crate::{
         style::{ColorChoice, Styles},
     },
     identity::{self, Exclusions},
+    judging::Loaded,
     recording::Order,
 };
 use mcp_sensor_proto::v1::event::Body;
@@ -29,6 +30,7 @@ pub fn run(args: Args) -> Exit {
         Command::Replay(options) => (tape::replay(&options), options.color),
         Command::Verify(options) => (tape::verify(&options), options.color),
         Command::Keygen(options) => (tape::keygen(&options), ColorChoice::Auto),
+        Command::Policy(options) => (super::policy::run(&options), options.color),
         Command::Run(given) => (super::service::run(&given), ColorChoice::Auto),
         Command::Config(options) => (super::service::config(&options), ColorChoice::Auto),
         Command::Check(options) => (check(&options), options.color),
@@ -44,6 +46,7 @@ fn watch(options: &Watch) -> Result<Exit, Failure> {
         exclude: &options.exclude,
         limits: &options.limits,
         recording: None,
+        policy: super::policy::chosen(options.policy.as_deref())?,
         exporter: Box::new(Filtered {
             filter: Filter::new(&options.filters),
             messages: options.messages,
@@ -59,12 +62,13 @@ pub(super) struct Capture<'a> {
     pub exclude: &'a ExcludeArgs,
     pub limits: &'a LimitArgs,
     pub recording: Option<Order>,
+    pub policy: Option<Loaded>,
     pub exporter: Box<dyn Exporter>,
 }
 
 /// Captures until Ctrl-C.
 pub(super) fn capture(capture: Capture<'_>) -> Result<Exit, Failure> {
-    let Capture { level, exclude, limits, recording, exporter } = capture;
+    let Capture { level, exclude, limits, recording, policy, exporter } = capture;
     let settings = agent::Settings {
         kernel: kernel_options(limits.ring_mib, limits.max_call_mib),
         engine: Config { level, memory: mebibytes(limits.memory_mib), message_bytes: mebibytes(limits.max_call_mib), ..Config::default() },
@@ -72,6 +76,7 @@ pub(super) fn capture(capture: Capture<'_>) -> Result<Exit, Failure> {
         identities: agent::identities(level),
         node: agent::host_name(),
         recording,
+        policy,
         exporter,
     };
     match agent::run(settings) {

@@ -44,6 +44,8 @@ pub struct Config {
     pub exclude: Exclude,
     /// What the sensor may use.
     pub limits: Limits,
+    /// What events are judged by.
+    pub policy: Policy,
     /// What is recorded on this host.
     pub recording: Recording,
     /// The log.
@@ -119,6 +121,15 @@ pub struct Limits {
     pub max_message_mib: u32,
     /// What is held of unfinished messages and calls.
     pub memory_mib: u32,
+}
+
+/// What events are judged by.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Policy {
+    /// The policy; the rules that come along where absent.
+    pub file: Option<PathBuf>,
+    /// Nothing is judged.
+    pub off: bool,
 }
 
 /// What is recorded on this host.
@@ -214,6 +225,7 @@ impl Default for Config {
             capture: Capture { payload: Payload::Redacted, messages: true },
             exclude: Exclude::default(),
             limits: Limits { ring_mib: 32, max_call_mib: 16, max_message_mib: 16, memory_mib: 32 },
+            policy: Policy::default(),
             recording: Recording {
                 directory: None,
                 incidents: false,

@@ -113,8 +113,21 @@ fn body(body: &core::Body<'_>) -> Body {
 }
 
 fn message(message: &core::Message<'_>) -> v1::Message {
-    let core::Message { direction, r#type, method, request_id, target, size, sha256, body, truncated, marks, task_id, related_request_id } =
-        message;
+    let core::Message {
+        direction,
+        r#type,
+        method,
+        request_id,
+        target,
+        size,
+        sha256,
+        body,
+        truncated,
+        marks,
+        task_id,
+        related_request_id,
+        said: _,
+    } = message;
     let kind = match r#type {
         core::MessageType::Request => message::Type::Request,
         core::MessageType::Response => message::Type::Response,
@@ -155,6 +168,7 @@ fn tool_call(call: &core::ToolCall<'_>) -> v1::ToolCall {
         task_id,
         reason,
         marks,
+        said: _,
     } = call;
     let state = match state {
         core::CallState::Started => tool_call::State::Started,
@@ -330,6 +344,7 @@ mod tests {
             task_id: "t",
             reason: "",
             marks: Marks::BATCH.union(Marks::AMBIGUOUS),
+            said: core::Said::default(),
         }));
         let Some(Body::ToolCall(call)) = event.body else { panic!("a tool call stays one") };
         assert_eq!(call.state(), tool_call::State::Completed);

@@ -273,6 +273,15 @@ impl Identities {
         })
     }
 
+    /// True while the command line of the process, or of one that it comes from, is being read.
+    #[must_use]
+    pub fn arguments_pending(&self, process: ProcessId) -> bool {
+        self.table.peek(process).is_some_and(|entry| {
+            let mut ancestors = entry.lineage.iter().flat_map(|links| links.iter());
+            entry.program.arguments_pending() || ancestors.any(|link| link.program.arguments_pending())
+        })
+    }
+
     /// Its ancestors; those that the table lost are read from `/proc` again.
     fn links(&mut self, process: ProcessId) -> Arc<[Link]> {
         self.load_parents(process);

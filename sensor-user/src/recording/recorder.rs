@@ -264,6 +264,20 @@ impl Recorder {
         self.write(&Item::Event(event.clone()));
     }
 
+    /// A finding or an action about a session.
+    pub fn judged(&mut self, event: &Outgoing, known: &mut Known) {
+        let id = event.session.as_ref().and_then(|session| u64::from_str_radix(&session.get().id, 16).ok()).map(SessionId);
+        let Some(id) = id else { return };
+        if !self.sessions.get(&id).is_some_and(|record| record.chosen) {
+            if !self.plan.choice.is_for(event) {
+                return;
+            }
+            self.choose(id);
+        }
+        self.settle(known);
+        self.write(&Item::Event(event.to_event()));
+    }
+
     /// Periodic work.
     pub fn tick(&mut self, now: Time, known: &mut Known) {
         self.settle(known);

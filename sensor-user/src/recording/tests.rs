@@ -136,6 +136,7 @@ fn record(path: &Path, level: Level, choice: Choice, messages: usize, shown: red
         exclusions: Exclusions::default(),
         exporter: Box::new(kept.clone()),
         verdicts: None,
+        judging: None,
         node: "node-1".to_owned(),
         status: Some(Status::new(0, 0, None, String::new())),
     });
@@ -154,6 +155,7 @@ fn replayed(path: &Path, level: redact::Level) -> (Kept, Ending) {
         until: None,
         exporter: Box::new(kept.clone()),
         recording: None,
+        policy: None,
     };
     let (failure, ending) = replay::run(reader, settings, &AtomicBool::new(false)).unwrap();
     assert!(failure.is_none());
@@ -258,6 +260,7 @@ fn a_recording_made_of_a_recording_is_the_same() {
         until: None,
         exporter: Box::new(Kept::default()),
         recording: Some(order),
+        policy: None,
     };
     replay::run(reader, settings, &AtomicBool::new(false)).unwrap();
     assert_eq!(replayed(&path, redact::Level::Full).0.sessions(), replayed(&copy, redact::Level::Full).0.sessions());

@@ -24,6 +24,7 @@ use thiserror::Error;
 
 pub mod log;
 pub mod notify;
+mod policy;
 mod progress;
 mod recording;
 mod reload;
@@ -61,6 +62,9 @@ pub enum ServiceError {
         /// Why.
         why: String,
     },
+    /// The policy cannot be used.
+    #[error("cannot use the policy: {0}")]
+    Policy(String),
     /// Signals or threads could not be set up.
     #[error("setting up the service: {0}")]
     Setup(#[source] io::Error),
@@ -90,6 +94,7 @@ pub fn run(given: &Given, environment: &Environment) -> Result<(), ServiceError>
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
     warn_of_choices(&config, &loaded.strange_variables);
 
+    let policy = policy::load(&config).map_err(ServiceError::Policy)?;
     let recording = recording::order(&config)?;
     let node = config.node.clone().unwrap_or_else(agent::host_name);
     let Some(target) = target(&config) else { return Ok(()) };
@@ -98,6 +103,8 @@ pub fn run(given: &Given, environment: &Environment) -> Result<(), ServiceError>
     let progress = Arc::new(Progress::default());
     let current = Current::new(config.clone());
     let (changes, changed) = mpsc::channel();
+
+    policy::watch(current.clone(), changes.clone()).map_err(ServiceError::Setup)?;
 
     // It lives as long as the process: the signals' thread does.
     let stop: &'static Stop = Box::leak(Box::default());
@@ -135,6 +142,7 @@ pub fn run(given: &Given, environment: &Environment) -> Result<(), ServiceError>
         identities: agent::identities(level(&config)),
         exporter,
         recording,
+        policy: Some(policy),
         node,
     };
     let captured = agent::capture(settings, stop.flag(), Some(changed));

@@ -87,6 +87,7 @@ impl Reloader {
         if new.exclude != old.exclude {
             let _ = self.changes.send(Change::Exclusions(exclusions(&new)));
         }
+        super::policy::reload(&new, &self.changes);
         if let Some(target) = target(&new) {
             let files = target.token_file.is_some() || target.ca_file.is_some() || target.identity.is_some();
             // Behind the same names there may be renewed certificates, or another token.

@@ -78,6 +78,7 @@ fn conversation(options: &Replay, reader: Reader<'static>, styles: Styles, stop:
         until: None,
         exporter: Box::new(kept.clone()),
         recording: None,
+        policy: None,
     };
     let (failure, ending) = match replay::run(reader, settings, stop) {
         Ok(ended) => ended,

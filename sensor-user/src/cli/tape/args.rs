@@ -153,6 +153,10 @@ pub struct Replay {
     #[arg(long, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
     pub color: Color,
 
+    /// Judge by this policy, in place of the findings that were recorded; `shipped` stands for the rules that come along
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+
     /// How fast: 1x as it was, 10x ten times as fast, max
     #[arg(long, value_name = "SPEED", default_value = "max")]
     pub speed: Speed,

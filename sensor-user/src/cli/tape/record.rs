@@ -34,7 +34,7 @@ pub fn record(options: &Record) -> Result<Exit, Failure> {
     } else {
         (Level::None, Box::new(Silent { styles }))
     };
-    capture(Capture { level, exclude: &options.exclude, limits: &options.limits, recording: Some(order), exporter })
+    capture(Capture { level, exclude: &options.exclude, limits: &options.limits, recording: Some(order), policy: None, exporter })
 }
 
 /// What is asked for: the sessions that match, to a new file.

@@ -47,6 +47,7 @@ pub fn replay(options: &Replay) -> Result<Exit, Failure> {
     let settings = Settings {
         whole: false,
         recording: again(options)?,
+        policy: crate::cli::policy::chosen(options.policy.as_deref())?,
         level: options.payload.into(),
         memory: mebibytes(options.memory_mib),
         pace: options.speed.0,

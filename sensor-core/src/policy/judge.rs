@@ -1,0 +1,474 @@
+//! Asks the rules of a policy about each event.
+
+use super::Kinds;
+use super::compile::{Policy, Rule, Window};
+use super::expression::{Answer, Expression, Facts, Name};
+use super::fact::Fact;
+use super::field::{Field, row};
+use super::memory::{Memory, Recent, Remembered};
+use super::subject::{Party, Subject};
+use super::window::Counts;
+use crate::input::Time;
+use crate::mcp::hash::Keyed;
+use crate::redact::{Level, Redactor};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// Time of the processor that one condition may take, in nanoseconds.
+const TOO_LONG: u64 = 20_000_000;
+/// Bytes of a value in the evidence.
+const EVIDENCE: usize = 256;
+/// Fields in the evidence.
+const FIELDS: usize = 16;
+
+/// What a judge may remember.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of all windows together, roughly.
+    pub window_bytes: usize,
+    /// Tools, secrets and first sights, each; sessions are a sixteenth of it.
+    pub entries: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { window_bytes: 8 << 20, entries: 32 * 1024 }
+    }
+}
+
+/// A rule matched.
+#[derive(Debug)]
+pub struct Finding<'j> {
+    /// The rule.
+    pub rule: &'j Rule,
+    /// The fields that its condition names, and their values; secrets taken out.
+    pub evidence: Vec<(String, String)>,
+    /// Times that it matched the same session and tool and was quiet.
+    pub suppressed: u64,
+}
+
+/// What a judge has to tell of itself.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct News {
+    /// The rule that is not asked any more.
+    pub rule: Arc<str>,
+    /// Why.
+    pub reason: String,
+}
+
+/// See the module.
+pub struct Judge {
+    policy: Arc<Policy>,
+    keyed: Keyed,
+    counts: Vec<Counts>,
+    firsts: Vec<Recent<()>>,
+    memory: Memory,
+    disabled: Vec<bool>,
+    quiet: Recent<(Time, u64)>,
+    /// The processor's time of this thread in nanoseconds; `None` where rules may take as long as they need.
+    clock: Option<fn() -> u64>,
+    news: Vec<News>,
+    redactor: Redactor,
+    suppressed: u64,
+}
+
+impl std::fmt::Debug for Judge {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Judge").field("policy", &self.policy.digest).finish_non_exhaustive()
+    }
+}
+
+/// What the policy gets to see of one event.
+struct View<'a> {
+    subject: &'a Subject<'a>,
+    known: &'a Remembered,
+    counts: &'a [(u64, f64)],
+    firsts: &'a [bool],
+    policy: &'a Policy,
+    secrets: &'a [String],
+}
+
+impl Judge {
+    /// A judge that has seen nothing. `seed` keys what is remembered by hash; `clock` gives the thread's processor time, and
+    /// without it no rule is switched off for taking long.
+    #[must_use]
+    pub fn new(policy: Arc<Policy>, limits: Limits, seed: u64, clock: Option<fn() -> u64>) -> Self {
+        let keyed = Keyed::new(seed);
+        let share = limits.window_bytes / policy.windows.len().max(1);
+        Self {
+            counts: policy.windows.iter().map(|window| Counts::new(window.within, share)).collect(),
+            firsts: policy.firsts.iter().map(|_| Recent::new(limits.entries)).collect(),
+            memory: Memory::new(keyed, limits.entries),
+            disabled: vec![false; policy.rules.len()],
+            quiet: Recent::new(limits.entries),
+            keyed,
+            clock,
+            news: Vec::new(),
+            redactor: Redactor::new(Level::Redacted),
+            suppressed: 0,
+            policy,
+        }
+    }
+
+    /// The policy.
+    #[must_use]
+    pub const fn policy(&self) -> &Arc<Policy> {
+        &self.policy
+    }
+
+    /// Takes another policy. What is remembered of sessions, tools and secrets stays; windows begin anew, but for those
+    /// that are the same in both.
+    pub fn replace(&mut self, policy: Arc<Policy>, limits: Limits) {
+        let mut new = Self::new(policy, limits, 0, self.clock);
+        for (window, counts) in new.policy.windows.iter().zip(&mut new.counts) {
+            let same = |known: &&Window| {
+                known.name == window.name && known.within == window.within && known.by == window.by && known.on == window.on
+            };
+            if let Some(place) = self.policy.windows.iter().position(|known| same(&known))
+                && let Some(known) = self.counts.get_mut(place)
+            {
+                std::mem::swap(counts, known);
+            }
+        }
+        for (first, seen) in new.policy.firsts.iter().zip(&mut new.firsts) {
+            if let Some(place) = self.policy.firsts.iter().position(|known| known.name == first.name && known.by == first.by)
+                && let Some(known) = self.firsts.get_mut(place)
+            {
+                std::mem::swap(seen, known);
+            }
+        }
+        std::mem::swap(&mut new.memory, &mut self.memory);
+        new.keyed = self.keyed;
+        new.suppressed = self.suppressed;
+        *self = new;
+    }
+
+    /// What the judge has to tell since it was asked last.
+    pub fn take_news(&mut self) -> Vec<News> {
+        std::mem::take(&mut self.news)
+    }
+
+    /// Things that were forgotten before their time, for want of room.
+    #[must_use]
+    pub fn forgotten(&self) -> u64 {
+        let windows = self.counts.iter().map(|counts| counts.forgotten);
+        let firsts = self.firsts.iter().map(|first| first.forgotten);
+        windows.chain(firsts).sum::<u64>() + self.memory.forgotten() + self.quiet.forgotten
+    }
+
+    /// Matches that were kept quiet.
+    #[must_use]
+    pub const fn suppressed(&self) -> u64 {
+        self.suppressed
+    }
+
+    /// Judges an event, and the tools that it lists; tells each rule that matches, with what was judged.
+    pub fn judge(&mut self, subject: &Subject<'_>, found: &mut dyn FnMut(&Subject<'_>, Finding<'_>)) {
+        self.judge_one(subject, found);
+        if self.asks(Kinds::TOOL) {
+            for tool in subject.tools() {
+                self.judge_one(&tool, found);
+            }
+        }
+    }
+
+    /// True where events of a kind need to be judged: a rule, a window or the memory asks for them.
+    #[must_use]
+    pub fn wants(&self, kind: Kinds) -> bool {
+        let counts = |windows: &[Window]| windows.iter().any(|window| window.on.intersects(kind));
+        let tools = kind == Kinds::MESSAGE && self.wants(Kinds::TOOL);
+        self.asks(kind) || counts(&self.policy.windows) || counts(&self.policy.firsts) || tools
+    }
+
+    /// True where a rule or a memory asks for events of a kind.
+    fn asks(&self, kind: Kinds) -> bool {
+        let index = self.policy.index.get(kind.place());
+        let has_rules = index.is_some_and(|index| !index.always.is_empty() || !index.by_name.is_empty());
+        has_rules || (kind == Kinds::TOOL && !self.policy.needs.is_empty())
+    }
+
+    fn judge_one(&mut self, subject: &Subject<'_>, found: &mut dyn FnMut(&Subject<'_>, Finding<'_>)) {
+        let policy = Arc::clone(&self.policy);
+        if policy.rules.is_empty() {
+            return;
+        }
+        let known = self.memory.note(subject, policy.needs);
+        let mut counts = vec![(0, 0.0); policy.windows.len()];
+        let mut firsts = vec![false; policy.firsts.len()];
+        self.count(subject, &policy, &known, &mut counts, &mut firsts);
+        let view = View { subject, known: &known, counts: &counts, firsts: &firsts, policy: &policy, secrets: &known.secrets };
+        let Some(index) = policy.index.get(subject.kind.place()) else { return };
+        let name = if subject.kind == Kinds::MESSAGE { subject.method } else { &subject.tool };
+        let named = index.by_name.get(name).map(Vec::as_slice).unwrap_or_default();
+        for &number in index.always.iter().chain(named) {
+            let Some(rule) = policy.rules.get(number as usize) else { continue };
+            if self.disabled.get(number as usize) != Some(&false) || !rule.when.may_hold(&view) {
+                continue;
+            }
+            if rule.when.needs_cel() && !self.ask(number, rule, &view) {
+                continue;
+            }
+            let key = self.keyed.pair(
+                self.keyed.pair(u64::from(number), self.keyed.bytes(subject.session.as_bytes())),
+                self.keyed.bytes(subject.tool.as_bytes()),
+            );
+            let Some(suppressed) = self.speaks(key, rule, subject.time) else { continue };
+            let evidence = evidence(&rule.when, &view, &mut self.redactor);
+            found(subject, Finding { rule, evidence, suppressed });
+        }
+    }
+
+    /// Counts the event in the windows that it is of, and looks the others up.
+    fn count(&mut self, subject: &Subject<'_>, policy: &Policy, known: &Remembered, counts: &mut [(u64, f64)], firsts: &mut [bool]) {
+        let Self { counts: windows, firsts: seen, keyed, .. } = self;
+        let view = View { subject, known, counts: &[], firsts: &[], policy, secrets: &known.secrets };
+        for ((window, kept), count) in policy.windows.iter().zip(windows).zip(counts) {
+            let is_of = window.on.contains(subject.kind) && window.only.as_ref().is_none_or(|only| holds(only, &view));
+            let key = key(*keyed, &window.by, &view);
+            *count = if is_of && !subject.closed {
+                let amount = window.sum.as_ref().map_or(0.0, |sum| sum.number(&view).filter(|amount| amount.is_finite()).unwrap_or(0.0));
+                kept.add(key, subject.time, amount)
+            } else {
+                kept.peek(key, subject.time)
+            };
+        }
+        for ((first, seen), is_first) in policy.firsts.iter().zip(seen).zip(firsts) {
+            if first.on.contains(subject.kind) && !subject.closed && first.only.as_ref().is_none_or(|only| holds(only, &view)) {
+                *is_first = seen.entry(key(*keyed, &first.by, &view), || ()).1;
+            }
+        }
+    }
+
+    /// Asks CEL. A condition that fails or takes too long is not asked again.
+    fn ask(&mut self, number: u32, rule: &Rule, view: &View<'_>) -> bool {
+        let before = self.clock.map(|clock| clock());
+        let answer = rule.when.answer(view);
+        let took = before.zip(self.clock).map_or(0, |(before, clock)| clock().saturating_sub(before));
+        let reason = match &answer {
+            Answer::Error(error) => format!("its condition cannot be evaluated: {error}"),
+            Answer::Yes | Answer::No if took > TOO_LONG => {
+                format!("its condition took {} ms of one event, {} ms at most are given", took / 1_000_000, TOO_LONG / 1_000_000)
+            }
+            Answer::Yes => return true,
+            Answer::No => return false,
+        };
+        if let Some(disabled) = self.disabled.get_mut(number as usize) {
+            *disabled = true;
+        }
+        self.news.push(News { rule: Arc::clone(&rule.id), reason });
+        answer == Answer::Yes
+    }
+
+    /// Whether a rule that matches speaks, and how often it was quiet before.
+    fn speaks(&mut self, key: u64, rule: &Rule, time: Time) -> Option<u64> {
+        if rule.quiet == 0 {
+            return Some(0);
+        }
+        let until = time.saturating_add(rule.quiet);
+        let ((then, suppressed), is_new) = self.quiet.entry(key, || (until, 0));
+        if is_new {
+            return Some(0);
+        }
+        if time < *then {
+            *suppressed += 1;
+            self.suppressed += 1;
+            return None;
+        }
+        *then = until;
+        Some(std::mem::take(suppressed))
+    }
+}
+
+fn holds(condition: &Expression, view: &View<'_>) -> bool {
+    condition.may_hold(view) && (!condition.needs_cel() || condition.answer(view) == Answer::Yes)
+}
+
+/// A hash of the values of some fields.
+fn key(keyed: Keyed, by: &[Name], view: &View<'_>) -> u64 {
+    by.iter().fold(0x6b65_7973, |hash, name| {
+        let value = match view.fact(*name) {
+            Fact::Truth(truth) => u64::from(truth),
+            Fact::Number(number) => keyed.number(number.cast_unsigned()),
+            Fact::Fraction(number) => keyed.number(number.to_bits()),
+            Fact::Text(text) => keyed.bytes(text.as_bytes()),
+            Fact::Texts(texts) => texts.iter().fold(1, |hash, text| keyed.pair(hash, keyed.bytes(text.as_bytes()))),
+            Fact::Names(names) => names.iter().fold(2, |hash, name| keyed.pair(hash, keyed.bytes(name.as_bytes()))),
+            Fact::Json(_) | Fact::Previous(..) | Fact::Constant(_) => 0,
+        };
+        keyed.pair(hash, value)
+    })
+}
+
+fn evidence(condition: &Expression, view: &View<'_>, redactor: &mut Redactor) -> Vec<(String, String)> {
+    let names = condition.names().iter().take(FIELDS);
+    names
+        .map(|&name| {
+            let label = match name {
+                Name::Field(field) => row(field).map_or("", |row| row.name).to_owned(),
+                Name::Count(number) => format!("window.{}.count", window(view.policy, number)),
+                Name::Sum(number) => format!("window.{}.sum", window(view.policy, number)),
+                Name::First(number) => format!("first.{}", view.policy.firsts.get(usize::from(number)).map_or("", |first| &first.name)),
+                Name::Constant(_) => String::new(),
+            };
+            let shown = match view.fact(name) {
+                Fact::Json(Some(value)) => {
+                    let mut text = String::new();
+                    redactor.value(value, EVIDENCE, &mut text);
+                    text
+                }
+                other => redactor.text(&other.show(EVIDENCE)),
+            };
+            (label, shown)
+        })
+        .collect()
+}
+
+fn window(policy: &Policy, number: u16) -> &str {
+    policy.windows.get(usize::from(number)).map_or("", |window| &window.name)
+}
+
+const EMPTY: Fact<'static> = Fact::text("");
+
+impl Facts for View<'_> {
+    fn fact(&self, name: Name) -> Fact<'_> {
+        match name {
+            Name::Field(field) => self.field(field),
+            Name::Count(number) => Fact::count(self.counts.get(usize::from(number)).map_or(0, |(count, _)| *count)),
+            Name::Sum(number) => Fact::Fraction(self.counts.get(usize::from(number)).map_or(0.0, |(_, sum)| *sum)),
+            Name::First(number) => Fact::Truth(self.firsts.get(usize::from(number)).copied().unwrap_or(false)),
+            Name::Constant(number) => self.policy.names.value(number).map_or(Fact::Json(None), Fact::Constant),
+        }
+    }
+}
+
+impl View<'_> {
+    fn field(&self, field: Field) -> Fact<'_> {
+        let Self { subject, known, .. } = self;
+        let (is_message, is_call) = (subject.kind == Kinds::MESSAGE, subject.kind == Kinds::CALL);
+        let is_result = subject.kind == Kinds::RESULT;
+        let described =
+            |name| subject.definition.and_then(|tool| tool.get(name)).and_then(crate::json::Value::as_str).map_or(EMPTY, Fact::Text);
+        let json_if = |holds: bool, value| Fact::Json(if holds { value } else { None });
+        match field {
+            Field::Kind => Fact::text(subject.kind.name()),
+            Field::Node => Fact::text(subject.node),
+            Field::SessionId => Fact::text(&subject.session),
+            Field::SessionTransport => Fact::text(subject.transport),
+            Field::SessionProtocolVersion => Fact::text(subject.protocol_version),
+            Field::SessionLateAttach => Fact::Truth(subject.late_attach),
+            Field::SessionRelayed => Fact::Truth(subject.relayed),
+            Field::SessionCalls => Fact::count(known.calls),
+            Field::SessionPrevious => Fact::Previous(&known.previous, subject.time),
+            Field::MessageMethod => Fact::text(subject.method),
+            Field::MessageType => Fact::text(subject.message_type),
+            Field::MessageDirection => Fact::text(subject.direction),
+            Field::MessageTarget => Fact::text(subject.target),
+            Field::MessageBytes => Fact::count(if is_message || subject.kind == Kinds::TOOL { subject.bytes } else { 0 }),
+            Field::MessageMarks => Fact::Names(subject.marks.names().collect()),
+            Field::MessageParams => json_if(is_message, subject.said.params),
+            Field::MessageResult => json_if(is_message, subject.said.result),
+            Field::MessageError => json_if(is_message, subject.said.error),
+            Field::CallTool if is_call || is_result => Fact::text(&subject.tool),
+            Field::CallId if is_call || is_result => Fact::text(subject.request_id),
+            Field::CallTool | Field::CallId => EMPTY,
+            Field::CallArguments => json_if(is_call, subject.said.params),
+            Field::CallArgumentsHash => Fact::Text(Cow::Owned(if is_call { format!("{:016x}", known.arguments) } else { String::new() })),
+            Field::CallRequestBytes => Fact::count(if is_call || is_result { subject.bytes } else { 0 }),
+            Field::CallListed => Fact::Truth(known.annotations.listed),
+            Field::CallAnnotated => Fact::Truth(known.annotations.annotated),
+            Field::CallReadOnlyHint => Fact::Truth(known.annotations.read_only),
+            Field::CallDestructiveHint => Fact::Truth(known.annotations.destructive),
+            Field::ResultState => Fact::text(subject.state),
+            Field::ResultIsError => Fact::Truth(subject.is_error),
+            Field::ResultBytes => Fact::count(subject.response_bytes),
+            Field::ResultDurationMs => Fact::Fraction(subject.duration as f64 / 1e6),
+            Field::ResultContent => json_if(is_result, subject.said.result.or(subject.said.error)),
+            Field::ToolName => {
+                if subject.definition.is_some() {
+                    Fact::text(&subject.tool)
+                } else {
+                    EMPTY
+                }
+            }
+            Field::ToolTitle => described("title"),
+            Field::ToolDescription => described("description"),
+            Field::ToolDefinition => Fact::Json(subject.definition),
+            Field::ToolNew => Fact::Truth(known.is_new),
+            Field::ToolChanged => Fact::Truth(!known.changes.is_empty()),
+            Field::ToolChanges => Fact::Names(known.changes.clone()),
+            Field::ToolShadows => Fact::Truth(known.shadows),
+            Field::DetectPaths => Fact::Texts(Cow::Borrowed(&subject.arguments().paths)),
+            Field::DetectPathTraversal => Fact::Truth(subject.arguments().path_traversal),
+            Field::DetectSensitivePaths => Fact::Texts(Cow::Borrowed(&subject.arguments().sensitive_paths)),
+            Field::DetectShell => Fact::Names(subject.arguments().shell.clone()),
+            Field::DetectHosts => Fact::Texts(Cow::Borrowed(&subject.arguments().hosts)),
+            Field::DetectInternalAddresses => Fact::Texts(Cow::Borrowed(&subject.arguments().internal_addresses)),
+            Field::DetectMetadataAddress => Fact::Truth(subject.arguments().metadata_address),
+            Field::DetectSchemes => Fact::Texts(Cow::Borrowed(&subject.arguments().schemes)),
+            Field::DetectSecrets => Fact::Texts(Cow::Borrowed(self.secrets)),
+            Field::DetectSecretTravels => Fact::Truth(known.secret_travels),
+            Field::DetectHiddenText => Fact::Names(subject.text().hidden.clone()),
+            Field::DetectInstructions => Fact::Names(subject.text().instructions.clone()),
+            Field::DetectInstructionScore => Fact::count(u64::from(subject.text().score)),
+            Field::DetectDestructiveName => Fact::Truth(crate::detect::is_destructive(&subject.tool)),
+            _ => self.party(field),
+        }
+    }
+
+    fn party(&self, field: Field) -> Fact<'_> {
+        let server = row(field).is_some_and(|row| row.name.starts_with("server."));
+        let Party {
+            pid,
+            exe,
+            name,
+            version,
+            command_line,
+            command,
+            directory,
+            uid,
+            user,
+            container,
+            pod,
+            namespace,
+            unit,
+            address,
+            ancestors,
+            launch,
+        } = if server { self.subject.server } else { self.subject.client };
+        match field {
+            Field::ClientPid | Field::ServerPid => Fact::Number(i64::from(*pid)),
+            Field::ClientExe | Field::ServerExe => Fact::text(exe),
+            Field::ClientName | Field::ServerName => Fact::text(name),
+            Field::ClientVersion | Field::ServerVersion => Fact::text(version),
+            Field::ClientCommand | Field::ServerCommand => Fact::text(command),
+            Field::ClientCommandLine | Field::ServerCommandLine => Fact::Texts(Cow::Borrowed(command_line)),
+            Field::ClientDirectory | Field::ServerDirectory => Fact::text(directory),
+            Field::ClientUid | Field::ServerUid => Fact::Number(uid.map_or(-1, i64::from)),
+            Field::ClientUser | Field::ServerUser => Fact::text(user),
+            Field::ClientContainer | Field::ServerContainer => Fact::text(container),
+            Field::ClientPod | Field::ServerPod => Fact::text(pod),
+            Field::ClientNamespace | Field::ServerNamespace => Fact::text(namespace),
+            Field::ClientUnit | Field::ServerUnit => Fact::text(unit),
+            Field::ClientAddress | Field::ServerAddress => Fact::text(address),
+            Field::ClientAncestors | Field::ServerAncestors => Fact::Texts(Cow::Borrowed(ancestors)),
+            Field::ServerLauncher => Fact::text(launch.launcher),
+            Field::ServerPackage => Fact::text(&launch.package),
+            Field::ServerPackageVersion => Fact::text(&launch.version),
+            Field::ServerPinned => Fact::Truth(launch.pinned),
+            _ => Fact::Json(None),
+        }
+    }
+}
+
+/// What a rule's condition makes of an event, part by part.
+pub(super) fn explain(judge: &mut Judge, subject: &Subject<'_>, found: &mut dyn FnMut(&Rule, bool, Vec<super::Part>)) {
+    let policy = Arc::clone(&judge.policy);
+    let known = judge.memory.note(subject, policy.needs);
+    let mut counts = vec![(0, 0.0); policy.windows.len()];
+    let mut firsts = vec![false; policy.firsts.len()];
+    judge.count(subject, &policy, &known, &mut counts, &mut firsts);
+    let view = View { subject, known: &known, counts: &counts, firsts: &firsts, policy: &policy, secrets: &known.secrets };
+    for rule in policy.rules.iter().filter(|rule| rule.enabled && rule.on.contains(subject.kind)) {
+        found(rule, holds(&rule.when, &view), rule.when.explain(&view));
+    }
+}
