@@ -21,8 +21,8 @@ const KINDS: &[(&str, u32, bool)] = &[
     ("homoglyph", 25, true),
     ("ansi-conceal", 25, true),
     ("ansi", 0, true),
-    ("far-right", 25, true),
-    ("far-down", 25, true),
+    ("far-right", 35, true),
+    ("far-down", 35, true),
     ("html-comment", 15, true),
     ("css-hidden", 15, true),
     ("base64", 25, true),
@@ -136,7 +136,10 @@ impl Reading {
                 }
             }
             Class::Not | Class::Tell | Class::User => {
-                if self.near(at, 45, &[Class::Not, Class::Tell, Class::User]) {
+                let stood = |class: Class| self.words.get(class as usize).copied().unwrap_or_default();
+                // `never guess; tell the user` is no secrecy: the two words belong together.
+                let together = stood(Class::Not).abs_diff(stood(Class::Tell)) <= 22;
+                if together && self.near(at, 45, &[Class::Not, Class::Tell, Class::User]) {
                     self.found_at(Kind::Secrecy, at);
                 }
             }

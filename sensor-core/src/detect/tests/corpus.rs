@@ -7,7 +7,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Cases that are known to come out wrong: the rule, the case, why.
-const KNOWN: &[(&str, &str, &str)] = &[];
+const KNOWN: &[(&str, &str, &str)] = &[
+    ("command-injection", "injection-exec-option", "what stands under `pattern` is a text"),
+    ("command-injection", "command-python-walrus", "the rule leaves tools for code out"),
+];
 
 /// Rules that the detectors decide from one event.
 const RULES: &[&str] = &[
