@@ -16,6 +16,7 @@ use sensor_ebpf::{Counter, End, Flags, Loss, ObjectKind, RecordHeader, RecordKin
 use crate::{
     kernel::{Who, read_user, task, who},
     maps::{SETTINGS, STREAMS, VERDICTS, count, cpu, forget, no_key, output, zero},
+    mark::obey,
     object::{Carrier, Facts, stream_of},
     position::{advance, fresh, note_process, note_thread, position_of, unreadable},
     take::{Buffers, Scratch, add_lengths, take},
@@ -116,6 +117,9 @@ unsafe fn one(movement: &mut Movement, facts: &mut Facts, key: &mut StreamKey, s
     if who.pid == settings.own_pid {
         exclude(key);
         return;
+    }
+    if settings.marks != 0 {
+        obey(who, movement.end);
     }
     let mut only_at = 0;
     if let Some(verdict) = VERDICTS.get_ptr_mut(key) {

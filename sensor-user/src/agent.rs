@@ -7,6 +7,7 @@ use crate::{
     identity::{self, Exclusions, Identities, Known},
     pipeline::{Change, Parts, Pipeline, Taken, VerdictTaker},
     recording::Order,
+    respond::{self, Guardian, Responder},
     status::{KernelSide, Status},
 };
 use rustc_hash::FxHashMap;
@@ -65,6 +66,16 @@ pub struct Settings {
     pub recording: Option<Order>,
     /// Name of the host.
     pub node: String,
+    /// Whether and how something is done about processes.
+    pub enforcement: Option<Enforcement>,
+}
+
+/// What stopping and killing needs.
+pub struct Enforcement {
+    /// As the configuration says.
+    pub settings: respond::Settings,
+    /// Started before anything else; absent where it could not be, or nothing is enforced.
+    pub guardian: Option<Guardian>,
 }
 
 /// The table of processes. Command lines are redacted unless the operator asked for everything.
@@ -111,7 +122,7 @@ pub fn stop_on_signals() -> io::Result<Arc<AtomicBool>> {
 /// # Errors
 /// As for [`run`].
 pub fn capture(settings: Settings, stop: &AtomicBool, changes: Option<Receiver<Change>>) -> Result<(), AgentError> {
-    let Settings { kernel, mut engine, exclusions, mut identities, exporter, recording, node } = settings;
+    let Settings { kernel, mut engine, exclusions, mut identities, exporter, recording, node, enforcement } = settings;
     let mut programs = Programs::load(kernel)?;
     let verdicts = programs.take_verdicts()?;
     let counters = programs.take_counters()?;
@@ -126,6 +137,14 @@ pub fn capture(settings: Settings, stop: &AtomicBool, changes: Option<Receiver<C
     let held = programs.held_streams()?;
     give_back_memory();
 
+    let responder = match enforcement {
+        Some(Enforcement { settings, guardian }) => {
+            let marks = Box::new(programs.take_marks()?);
+            Some(Responder::new(settings, programs.own_pid(), guardian, Some(marks), wall))
+        }
+        None => None,
+    };
+
     engine.boot_time = wall.saturating_sub(started);
     engine.node = node_number(&node);
     let status = Status::new(started, engine.boot_time, Some(KernelSide { programs, counters }), shortcomings(&absent, unnamed.as_ref()));
@@ -133,7 +152,8 @@ pub fn capture(settings: Settings, stop: &AtomicBool, changes: Option<Receiver<C
     let recorder = recording.map(|order| order.begin(&engine, &node, None, wall)).transpose().map_err(AgentError::Recording)?;
     let known = Known::live(identities, engine.boot_time);
     let status = Some(status);
-    let mut pipeline = Pipeline::new(Parts { source, config: engine, known, exclusions, exporter, recorder, verdicts, node, status });
+    let mut pipeline =
+        Pipeline::new(Parts { source, config: engine, known, exclusions, exporter, recorder, verdicts, node, status, responder });
     if let Some(changes) = changes {
         pipeline.listen(changes);
     }

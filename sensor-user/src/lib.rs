@@ -2,7 +2,7 @@
 //!
 //! In the order of the data's way: [`bpf`] (load, attach, drain the ring) → [`capture`] (records become input) →
 //! [`pipeline`] (drives [`sensor_core::engine`]) → [`outlet`] (names the peers, by [`identity`]) → [`export`] (JSON
-//! lines, the live table). [`agent`] puts them together for live capture; [`service`] runs it unattended, as [`config`] says; [`status`] is what the sensor says of itself; [`against`] says a recorded session again to a server;
+//! lines, the live table). [`respond`] stops and kills; [`agent`] puts them together for live capture; [`service`] runs it unattended, as [`config`] says; [`status`] is what the sensor says of itself; [`against`] says a recorded session again to a server;
 //! [`cli`] is what people type.
 
 pub mod against;
@@ -17,5 +17,6 @@ pub mod outlet;
 pub mod pipeline;
 pub mod recording;
 pub mod replay;
+pub mod respond;
 pub mod service;
 pub mod status;

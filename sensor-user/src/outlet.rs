@@ -6,6 +6,7 @@ use crate::{
     identity::Known,
     pipeline::{Taken, VerdictTaker},
     recording::Recorder,
+    respond::{ByHand, Done, Order, Responder},
     status::{BlindSpots, Told, blind_spot},
 };
 use mcp_sensor_proto::v1;
@@ -56,6 +57,7 @@ pub struct Outlet {
     exporter: Box<dyn Exporter>,
     recorder: Option<Recorder>,
     verdicts: Option<VerdictTaker>,
+    responder: Option<Responder>,
     node: String,
     boot_time: u64,
     /// The number of the last event; `None` in a replay, whose events have none.
@@ -81,6 +83,7 @@ impl Outlet {
         exporter: Box<dyn Exporter>,
         recorder: Option<Recorder>,
         verdicts: Option<VerdictTaker>,
+        responder: Option<Responder>,
         node: String,
         boot_time: u64,
     ) -> Self {
@@ -91,6 +94,7 @@ impl Outlet {
             exporter,
             recorder,
             verdicts,
+            responder,
             node,
             boot_time,
             held: FxHashMap::default(),
@@ -115,8 +119,77 @@ impl Outlet {
         self.recorder.as_ref()
     }
 
+    /// Stops and kills.
+    pub const fn responder(&mut self) -> Option<&mut Responder> {
+        self.responder.as_mut()
+    }
+
+    /// Does what an order asks for, and tells of it.
+    pub fn act(&mut self, order: &Order<'_>) {
+        if let Some(responder) = &mut self.responder {
+            responder.act(order, &mut self.known);
+        }
+        self.tell_actions();
+    }
+
+    /// Does what somebody orders by hand, answers, and tells of it.
+    pub fn by_hand(&mut self, order: ByHand) {
+        if let Some(responder) = &mut self.responder {
+            responder.by_hand(order, &mut self.known);
+        }
+        self.tell_actions();
+    }
+
+    /// Undoes what is not to outlast the sensor.
+    pub fn end_actions(&mut self) {
+        if let Some(responder) = &mut self.responder {
+            responder.finish(&mut self.known);
+        }
+        self.tell_actions();
+    }
+
+    fn tell_actions(&mut self) {
+        let done = self.responder.as_mut().map(Responder::take_done).unwrap_or_default();
+        for Done { action, session, client, server, reply } in done {
+            let (client_info, server_info) =
+                session.as_ref().map_or_else(Default::default, |session| (session.client_info.clone(), session.server_info.clone()));
+            let built = Outgoing {
+                frame: event::action_frame(action, &self.node),
+                session: session.as_ref().map(|session| self.session(session)),
+                client: client.and_then(|client| self.peer(Side::Client, Some(client), &client_info)),
+                server: server.and_then(|server| self.peer(Side::Server, Some(server), &server_info)),
+            };
+            let whole = built.to_event();
+            if let Some(responder) = &mut self.responder {
+                responder.remember(&whole);
+            }
+            if let Some(recorder) = &mut self.recorder {
+                recorder.told(&whole, &mut self.known);
+            }
+            if let Some(reply) = reply {
+                // Whoever asked may have gone away.
+                let _ = reply.send(Ok(vec![whole]));
+            }
+            match session.map(|session| session.id).filter(|session| self.held.contains_key(session)) {
+                // It comes behind what led to it.
+                Some(session) => {
+                    self.held_events += 1;
+                    let held = Held { event: built, peers: [client, server], since: self.now };
+                    self.held.entry(session).or_default().push_back(held);
+                }
+                None => self.give(built),
+            }
+        }
+    }
+
     /// Takes a record to the recording, before the engine gets it.
     pub fn record(&mut self, record: &Record<'_>) {
+        if let Some(responder) = &mut self.responder {
+            responder.record(record, &mut self.known);
+            if matches!(record, Record::Signal(_)) {
+                self.tell_actions();
+            }
+        }
         if let Some(recorder) = &mut self.recorder {
             recorder.record(record, &mut self.known);
         }
@@ -339,6 +412,10 @@ impl Outlet {
         if let Some(recorder) = &mut self.recorder {
             recorder.tick(now, &mut self.known);
         }
+        if let Some(responder) = &mut self.responder {
+            responder.tick(now, &mut self.known);
+            self.tell_actions();
+        }
         let wall = u128::from(now) + u128::from(self.boot_time);
         self.exporter.tick(i64::try_from(wall).unwrap_or(i64::MAX))
     }
@@ -372,6 +449,9 @@ impl Outlet {
 
 impl Sink for Outlet {
     fn event(&mut self, event: &Event<'_>) {
+        if let Some(responder) = &mut self.responder {
+            responder.seen(event);
+        }
         let session = event.session;
         if let Body::Message(message) = &event.body
             && !self.wants_messages

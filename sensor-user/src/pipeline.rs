@@ -15,8 +15,10 @@ use crate::{
     identity::{Exclusions, Identities, Known},
     outlet::Outlet,
     recording::Recorder,
+    respond::{self, ByHand, Responder},
     status::Status,
 };
+use mcp_sensor_proto::v1;
 use recording::Item;
 use rustc_hash::FxHashSet;
 use sensor_core::{
@@ -59,6 +61,10 @@ pub enum Change {
     Exclusions(Exclusions),
     /// What the sensor says in its own events, until it is taken back with `None`.
     Note(Option<String>),
+    /// What orders lead to from now on, and who is exempt.
+    Enforcement(respond::Settings),
+    /// Somebody orders something.
+    ByHand(ByHand),
 }
 
 /// The pipeline, and all that it needs.
@@ -102,14 +108,16 @@ pub struct Parts<S> {
     pub node: String,
     /// What the sensor says of itself; nothing where the source is a recording, which has it.
     pub status: Option<Status>,
+    /// Stops and kills; nobody where nothing is ever to be done.
+    pub responder: Option<Responder>,
 }
 
 impl<S: Source> Pipeline<S> {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts<S>) -> Self {
-        let Parts { source, config, known, exclusions, exporter, recorder, verdicts, node, status } = parts;
-        let outlet = Outlet::new(known, exporter, recorder, verdicts, node, config.boot_time);
+        let Parts { source, config, known, exclusions, exporter, recorder, verdicts, node, status, responder } = parts;
+        let outlet = Outlet::new(known, exporter, recorder, verdicts, responder, node, config.boot_time);
         let engine = Engine::new(config);
         Self { source, engine, outlet, exclusions, status, last_tick: 0, excluded: Excluded::default(), changes: None, began: 0 }
     }
@@ -149,7 +157,7 @@ impl<S: Source> Pipeline<S> {
             }
             if now.saturating_sub(self.last_tick) >= TICK || progress == Progress::End {
                 self.last_tick = now;
-                self.change();
+                self.change(now);
                 self.look_after(now)?;
                 self.outlet.tick(now)?;
             }
@@ -186,7 +194,7 @@ impl<S: Source> Pipeline<S> {
     }
 
     /// Does what it is told to do otherwise.
-    fn change(&mut self) {
+    fn change(&mut self, now: Time) {
         let Self { outlet, exclusions, status, excluded, changes, .. } = self;
         for change in changes.iter().flat_map(Receiver::try_iter) {
             match change {
@@ -194,6 +202,18 @@ impl<S: Source> Pipeline<S> {
                     if let Some(status) = status {
                         status.note(note);
                     }
+                }
+                Change::Enforcement(settings) => {
+                    if let Some(responder) = outlet.responder() {
+                        responder.set(settings);
+                    }
+                }
+                Change::ByHand(order) => {
+                    if let (Some(status), Some((subject, detail))) = (&mut *status, order.in_words()) {
+                        let kind = v1::audit::Kind::OrderGiven.into();
+                        status.audit(Some(v1::Audit { kind, subject, detail, ..v1::Audit::default() }), now);
+                    }
+                    outlet.by_hand(order);
                 }
                 Change::Exclusions(new) => {
                     *exclusions = new;
@@ -224,7 +244,7 @@ impl<S: Source> Pipeline<S> {
                         learn(identities, &record);
                     }
                 }
-                Record::Recorded(_) => {}
+                Record::Signal(_) | Record::Recorded(_) => {}
             }
             outlet.record(&record);
             match record {
@@ -242,11 +262,13 @@ impl<S: Source> Pipeline<S> {
                     engine.fork(parent, child, fork.header.time);
                 }
                 Record::Exit(exit) => engine.exit(process_of(&exit.header), exit.header.time, outlet),
+                Record::Signal(_) => {}
             }
         })
     }
 
     fn finish(&mut self, now: Time) -> io::Result<()> {
+        self.outlet.end_actions();
         self.outlet.release_all();
         let mut started = self.began;
         if let Some(status) = &mut self.status {
@@ -265,7 +287,7 @@ fn learn(identities: &mut Identities, record: &Record<'_>) {
         Record::Exec(exec) => identities.exec(exec),
         Record::Fork(fork) => identities.fork(fork),
         Record::Exit(exit) => identities.exit(exit),
-        Record::Chunk(_) | Record::Touch(_) | Record::Recorded(_) => {}
+        Record::Chunk(_) | Record::Touch(_) | Record::Signal(_) | Record::Recorded(_) => {}
     }
 }
 
@@ -309,7 +331,7 @@ fn exclusion(record: &Record<'_>, exclusions: &Exclusions, outlet: &mut Outlet) 
     let (stream, process, _end): (StreamKey, _, End) = match record {
         Record::Chunk(chunk) => (chunk.stream, chunk.process, chunk.end),
         Record::Touch(touch) => (touch.stream, touch.process, touch.end),
-        Record::Exec(_) | Record::Fork(_) | Record::Exit(_) | Record::Recorded(_) => return None,
+        Record::Exec(_) | Record::Fork(_) | Record::Exit(_) | Record::Signal(_) | Record::Recorded(_) => return None,
     };
     exclusions.matches(&outlet.known().identities()?.get(process))?;
     outlet.exclude(stream);

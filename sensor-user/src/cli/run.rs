@@ -30,6 +30,9 @@ pub fn run(args: Args) -> Exit {
         Command::Verify(options) => (tape::verify(&options), options.color),
         Command::Keygen(options) => (tape::keygen(&options), ColorChoice::Auto),
         Command::Run(given) => (super::service::run(&given), ColorChoice::Auto),
+        Command::Kill(options) => (super::control::kill(&options), options.socket.color),
+        Command::Resume(options) => (super::control::resume(&options), options.socket.color),
+        Command::Actions(options) => (super::control::actions(&options), options.socket.color),
         Command::Config(options) => (super::service::config(&options), ColorChoice::Auto),
         Command::Check(options) => (check(&options), options.color),
         Command::Completions { shell } => (completions(shell).map(|()| Exit::Ok).map_err(Failure::of_output), ColorChoice::Auto),
@@ -73,6 +76,7 @@ pub(super) fn capture(capture: Capture<'_>) -> Result<Exit, Failure> {
         node: agent::host_name(),
         recording,
         exporter,
+        enforcement: None,
     };
     match agent::run(settings) {
         Ok(()) => Ok(Exit::Ok),

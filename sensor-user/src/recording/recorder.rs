@@ -128,6 +128,8 @@ impl Recorder {
                 self.of_process(&Item::Fork { time: fork.header.time, parent, child });
             }
             Record::Exit(exit) => self.of_process(&Item::Exit { time: exit.header.time, process: process_of(&exit.header) }),
+            // The action that comes of it is told as an event.
+            Record::Signal(_) => {}
             Record::Recorded(item @ (Item::Fork { .. } | Item::Exec { .. } | Item::Exit { .. })) => self.of_process(item),
             Record::Recorded(item) => self.of_recording(item),
         }
