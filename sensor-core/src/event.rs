@@ -100,6 +100,9 @@ pub struct Event<'a> {
     pub client: Option<ProcessId>,
     /// The server process of this very message.
     pub server: Option<ProcessId>,
+    /// Several processes take turns at reading this message's stream, and it did not show whose turn it was: the reader's
+    /// process (the server of a request, the client of an answer) is the one that read last.
+    pub reader_in_doubt: bool,
     /// What happened.
     pub body: Body<'a>,
 }

@@ -2,12 +2,12 @@
 
 use aya_ebpf::{
     Global,
-    btf_maps::{Array, LruHashMap, PerCpuArray, RingBuf},
+    btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
     helpers::generated::{bpf_get_smp_processor_id, bpf_ringbuf_output, bpf_ringbuf_query},
     macros::btf_map,
 };
 use core::{arch::asm, ffi::c_void};
-use sensor_ebpf::{Counter, ExecRecord, Settings, StreamKey, StreamState, Verdict};
+use sensor_ebpf::{Counter, ExecRecord, Mark, Settings, StreamKey, StreamState, Verdict};
 
 use crate::take::Scratch;
 
@@ -22,6 +22,9 @@ pub static COUNTS: PerCpuArray<u64, 14> = PerCpuArray::new();
 /// What was decided about a stream. Written by user space.
 #[btf_map]
 pub static VERDICTS: LruHashMap<StreamKey, Verdict, 65536> = LruHashMap::new();
+/// Processes that are to be sent a signal, by their pid. Written by user space.
+#[btf_map]
+pub static MARKS: HashMap<u32, Mark, 4096> = HashMap::new();
 /// What is counted about a stream that is not ignored.
 #[btf_map]
 pub static STREAMS: LruHashMap<StreamKey, StreamState, 16384> = LruHashMap::new();

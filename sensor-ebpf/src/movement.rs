@@ -16,6 +16,7 @@ use sensor_ebpf::{Counter, End, Flags, Loss, ObjectKind, RecordHeader, RecordKin
 use crate::{
     kernel::{Who, read_user, task, who},
     maps::{SETTINGS, STREAMS, VERDICTS, count, cpu, forget, no_key, output, zero},
+    mark::obey,
     object::{Carrier, Facts, stream_of},
     position::{advance, fresh, note_process, note_thread, position_of, unreadable},
     take::{Buffers, Scratch, add_lengths, take},
@@ -81,6 +82,8 @@ pub fn put(scratch: &Array<Scratch, 1>, number: usize, movement: Movement) {
 #[inline(always)]
 pub fn moved(scratch: &Array<Scratch, 1>) {
     let Some(scratch) = scratch.get_ptr_mut(cpu()) else { return };
+    // Here and not behind, where the verifier has a hundred paths to follow through it.
+    obey_mark(scratch);
     forget();
     let mut number = 0;
     // One body for both: the program would be twice as long, or its stack too deep.
@@ -96,6 +99,21 @@ pub fn moved(scratch: &Array<Scratch, 1>) {
         }
         number += 1;
     }
+}
+
+/// A process that was condemned is sent its signal; its bytes are taken all the same.
+#[inline(always)]
+fn obey_mark(scratch: *mut Scratch) {
+    let Some(settings) = SETTINGS.get(0) else { return };
+    if settings.marks == 0 {
+        return;
+    }
+    // SAFETY: a map value.
+    let end = unsafe {
+        let first = (&raw const (*scratch).pending.movements).cast::<Movement>();
+        (&raw const (*first).end).cast::<u8>().read_volatile()
+    };
+    obey(u32::from(end));
 }
 
 #[inline(always)]

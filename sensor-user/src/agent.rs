@@ -8,6 +8,7 @@ use crate::{
     judging::{Judging, Loaded},
     pipeline::{Change, Parts, Pipeline, Taken, VerdictTaker},
     recording::Order,
+    respond::{self, Guardian, Responder},
     status::{KernelSide, Status},
 };
 use rustc_hash::FxHashMap;
@@ -68,6 +69,16 @@ pub struct Settings {
     pub policy: Option<Loaded>,
     /// Name of the host.
     pub node: String,
+    /// Whether and how something is done about processes.
+    pub enforcement: Option<Enforcement>,
+}
+
+/// What stopping and killing needs.
+pub struct Enforcement {
+    /// As the configuration says.
+    pub settings: respond::Settings,
+    /// Started before anything else; absent where it could not be, or nothing is enforced.
+    pub guardian: Option<Guardian>,
 }
 
 /// The table of processes. Command lines are redacted unless the operator asked for everything.
@@ -114,7 +125,7 @@ pub fn stop_on_signals() -> io::Result<Arc<AtomicBool>> {
 /// # Errors
 /// As for [`run`].
 pub fn capture(settings: Settings, stop: &AtomicBool, changes: Option<Receiver<Change>>) -> Result<(), AgentError> {
-    let Settings { kernel, mut engine, exclusions, mut identities, exporter, recording, policy, node } = settings;
+    let Settings { kernel, mut engine, exclusions, mut identities, exporter, recording, policy, node, enforcement } = settings;
     let mut programs = Programs::load(kernel)?;
     let verdicts = programs.take_verdicts()?;
     let counters = programs.take_counters()?;
@@ -129,6 +140,14 @@ pub fn capture(settings: Settings, stop: &AtomicBool, changes: Option<Receiver<C
     let held = programs.held_streams()?;
     give_back_memory();
 
+    let responder = match enforcement {
+        Some(Enforcement { settings, guardian }) => {
+            let marks = Box::new(programs.take_marks()?);
+            Some(Responder::new(settings, programs.own_pid(), guardian, Some(marks), wall))
+        }
+        None => None,
+    };
+
     engine.boot_time = wall.saturating_sub(started);
     engine.node = node_number(&node);
     let status = Status::new(started, engine.boot_time, Some(KernelSide { programs, counters }), shortcomings(&absent, unnamed.as_ref()));
@@ -137,7 +156,7 @@ pub fn capture(settings: Settings, stop: &AtomicBool, changes: Option<Receiver<C
     let known = Known::live(identities, engine.boot_time);
     let status = Some(status);
     let judging = policy.map(|loaded| Judging::live(loaded, engine.seed));
-    let parts = Parts { source, config: engine, known, exclusions, exporter, recorder, verdicts, judging, node, status };
+    let parts = Parts { source, config: engine, known, exclusions, exporter, recorder, verdicts, judging, node, status, responder };
     let mut pipeline = Pipeline::new(parts);
     if let Some(changes) = changes {
         pipeline.listen(changes);

@@ -11,7 +11,7 @@ use sensor_core::{
     mcp::hash::Keyed,
     policy::{self, Diagnostic, Finding, Judge, Kept, Kinds, Limits, News, Party, Policy, Response, Subject, Target},
 };
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Instant};
 
 /// Parties that are kept ready; beyond it all are made anew.
 const PARTIES: usize = 4 * 1024;
@@ -34,9 +34,11 @@ pub struct Peers {
 #[derive(Clone, Debug)]
 pub struct Wanted {
     /// Stop or kill.
-    pub response: Response,
+    pub kind: v1::action::Kind,
     /// Whose process.
-    pub target: Target,
+    pub target: v1::action::Target,
+    /// When it was decided.
+    pub decided: Instant,
     /// With all descendants.
     pub tree: bool,
     /// The rule.
@@ -301,8 +303,13 @@ impl About<'_> {
             ..v1::Event::default()
         };
         let wanted = (rule.response != Response::Alert).then(|| Wanted {
-            response: rule.response,
-            target: rule.target,
+            kind: if rule.response == Response::Stop { v1::action::Kind::Stop } else { v1::action::Kind::Kill },
+            target: match rule.target {
+                Target::Server => v1::action::Target::Server,
+                Target::Client => v1::action::Target::Client,
+                Target::Both => v1::action::Target::Both,
+            },
+            decided: Instant::now(),
             tree: rule.tree,
             rule: Arc::clone(&rule.id),
             answered: subject.kind == Kinds::RESULT,

@@ -7,9 +7,10 @@ use crate::{
     judging::{About, Found, Judging, Loaded, Peers},
     pipeline::{Taken, VerdictTaker},
     recording::Recorder,
+    respond::{By, ByHand, Done, Order, Responder, peers_of},
     status::{BlindSpots, Told, blind_spot},
 };
-use mcp_sensor_proto::v1;
+use mcp_sensor_proto::v1::{self, action::Delivered};
 use rustc_hash::FxHashMap;
 use sensor_core::{
     event::{Body, Event, EventId, Implementation, Session, SessionId, SessionState, Sink},
@@ -33,7 +34,16 @@ struct Held {
     /// It is given out, too; otherwise it is only judged.
     shown: bool,
     /// What is still to be judged of it.
-    kept: Option<Box<(EventId, Kept)>>,
+    later: Option<Box<Later>>,
+}
+
+/// An event that is judged when its peers are known.
+struct Later {
+    id: EventId,
+    kept: Kept,
+    session: Session,
+    /// Whom an order would be about.
+    aim: [Option<ProcessId>; 2],
 }
 
 /// A part that events share, and what it was made of.
@@ -62,6 +72,7 @@ pub struct Outlet {
     exporter: Box<dyn Exporter>,
     recorder: Option<Recorder>,
     verdicts: Option<VerdictTaker>,
+    responder: Option<Responder>,
     node: String,
     boot_time: u64,
     /// The number of the last event; `None` in a replay, whose events have none.
@@ -88,6 +99,7 @@ impl Outlet {
         exporter: Box<dyn Exporter>,
         recorder: Option<Recorder>,
         verdicts: Option<VerdictTaker>,
+        responder: Option<Responder>,
         node: String,
         boot_time: u64,
     ) -> Self {
@@ -98,6 +110,7 @@ impl Outlet {
             exporter,
             recorder,
             verdicts,
+            responder,
             node,
             boot_time,
             held: FxHashMap::default(),
@@ -141,8 +154,77 @@ impl Outlet {
         self.recorder.as_ref()
     }
 
+    /// Stops and kills.
+    pub const fn responder(&mut self) -> Option<&mut Responder> {
+        self.responder.as_mut()
+    }
+
+    /// Does what an order asks for, and tells of it.
+    pub fn act(&mut self, order: &Order<'_>) {
+        if let Some(responder) = &mut self.responder {
+            responder.act(order, &mut self.known);
+        }
+        self.tell_actions();
+    }
+
+    /// Does what somebody orders by hand, answers, and tells of it.
+    pub fn by_hand(&mut self, order: ByHand) {
+        if let Some(responder) = &mut self.responder {
+            responder.by_hand(order, &mut self.known);
+        }
+        self.tell_actions();
+    }
+
+    /// Undoes what is not to outlast the sensor.
+    pub fn end_actions(&mut self) {
+        if let Some(responder) = &mut self.responder {
+            responder.finish(&mut self.known);
+        }
+        self.tell_actions();
+    }
+
+    fn tell_actions(&mut self) {
+        let done = self.responder.as_mut().map(Responder::take_done).unwrap_or_default();
+        for Done { action, session, client, server, reply } in done {
+            let (client_info, server_info) =
+                session.as_ref().map_or_else(Default::default, |session| (session.client_info.clone(), session.server_info.clone()));
+            let built = Outgoing {
+                frame: event::action_frame(action, &self.node),
+                session: session.as_ref().map(|session| self.session(session)),
+                client: client.and_then(|client| self.peer(Side::Client, Some(client), &client_info)),
+                server: server.and_then(|server| self.peer(Side::Server, Some(server), &server_info)),
+            };
+            let whole = built.to_event();
+            if let Some(responder) = &mut self.responder {
+                responder.remember(&whole);
+            }
+            if let Some(recorder) = &mut self.recorder {
+                recorder.told(&whole, &mut self.known);
+            }
+            if let Some(reply) = reply {
+                // Whoever asked may have gone away.
+                let _ = reply.send(Ok(vec![whole]));
+            }
+            match session.map(|session| session.id).filter(|session| self.held.contains_key(session)) {
+                // It comes behind what led to it.
+                Some(session) => {
+                    self.held_events += 1;
+                    let held = Held { event: built, peers: [client, server], since: self.now, shown: true, later: None };
+                    self.held.entry(session).or_default().push_back(held);
+                }
+                None => self.give(built),
+            }
+        }
+    }
+
     /// Takes a record to the recording, before the engine gets it.
     pub fn record(&mut self, record: &Record<'_>) {
+        if let Some(responder) = &mut self.responder {
+            responder.record(record, &mut self.known);
+            if matches!(record, Record::Signal(_)) {
+                self.tell_actions();
+            }
+        }
         if let Some(recorder) = &mut self.recorder {
             recorder.record(record, &mut self.known);
         }
@@ -274,7 +356,7 @@ impl Outlet {
                 return;
             }
             self.held_events -= 1;
-            let Held { mut event, peers: [client, server], shown, kept, .. } = held;
+            let Held { mut event, peers: [client, server], shown, later, .. } = held;
             // What was still being looked up is known only now.
             for (peer, process) in [(&mut event.client, client), (&mut event.server, server)] {
                 if let (Some(peer), Some(process)) = (peer, process) {
@@ -289,11 +371,13 @@ impl Outlet {
             if shown {
                 self.give(event);
             }
-            if let (Some((id, kept)), Some(of), Some(judging)) = (kept.map(|kept| *kept), of, &mut self.judging) {
+            if let (Some(later), Some(of), Some(judging)) = (later.map(|later| *later), of, &mut self.judging) {
+                let Later { id, kept, session, aim } = later;
                 let mut found = Vec::new();
                 judging.judge_kept(&kept, &About { id, time, node: &self.node, session: &of, peers: &peers }, &mut found);
-                for Found { event, .. } in found {
-                    self.give(event);
+                for found in found {
+                    self.give(found.event.clone());
+                    self.obey(&found, &session, aim);
                 }
             }
         }
@@ -316,15 +400,33 @@ impl Outlet {
         }
     }
 
-    /// Gives out what was found in an event, behind it.
-    fn report(&mut self, session: SessionId, found: Vec<Found>, peers: [Option<ProcessId>; 2]) {
-        for Found { event, .. } in found {
-            if self.held.contains_key(&session) {
-                self.hold(session, Held { event, peers, since: self.now, shown: true, kept: None });
+    /// Gives out what was found in an event, behind it, and does what is to be done about it.
+    fn report(&mut self, found: Vec<Found>, session: &Session, peers: [Option<ProcessId>; 2], aim: [Option<ProcessId>; 2]) {
+        for found in found {
+            if self.held.contains_key(&session.id) {
+                self.hold(session.id, Held { event: found.event.clone(), peers, since: self.now, shown: true, later: None });
             } else {
-                self.give(event);
+                self.give(found.event.clone());
             }
+            self.obey(&found, session, aim);
         }
+    }
+
+    /// Does what a rule asks for.
+    fn obey(&mut self, found: &Found, session: &Session, [client, server]: [Option<ProcessId>; 2]) {
+        let (Some(wanted), true) = (&found.wanted, self.responder.is_some()) else { return };
+        let order = Order {
+            kind: wanted.kind,
+            target: wanted.target,
+            tree: wanted.tree,
+            by: By::Rule { rule: &wanted.rule, finding_id: &found.event.frame.id },
+            session,
+            client,
+            server,
+            delivered: if wanted.answered { Delivered::Yes } else { Delivered::Unknown },
+            decided: wanted.decided,
+        };
+        self.act(&order);
     }
 
     /// Brings a peer that was made before all was known of its process up to date.
@@ -377,7 +479,7 @@ impl Outlet {
 
     fn give(&mut self, mut event: Outgoing) {
         if let Some(recorder) = &mut self.recorder
-            && matches!(event.frame.body, Some(v1::event::Body::Finding(_) | v1::event::Body::Action(_)))
+            && matches!(event.frame.body, Some(v1::event::Body::Finding(_)))
         {
             recorder.judged(&event, &mut self.known);
         }
@@ -412,6 +514,10 @@ impl Outlet {
         if let Some(recorder) = &mut self.recorder {
             recorder.tick(now, &mut self.known);
         }
+        if let Some(responder) = &mut self.responder {
+            responder.tick(now, &mut self.known);
+            self.tell_actions();
+        }
         let wall = u128::from(now) + u128::from(self.boot_time);
         self.exporter.tick(i64::try_from(wall).unwrap_or(i64::MAX))
     }
@@ -445,6 +551,9 @@ impl Outlet {
 
 impl Sink for Outlet {
     fn event(&mut self, event: &Event<'_>) {
+        if let Some(responder) = &mut self.responder {
+            responder.seen(event);
+        }
         let session = event.session;
         let judged = self.judging.as_ref().is_some_and(|judging| judging.wants(&event.body));
         let mut shown = true;
@@ -488,28 +597,31 @@ impl Sink for Outlet {
         // In a replay, what the recording tells of them comes right behind.
         let pending = !known_live(&self.known) || processes.iter().flatten().any(|peer| self.known.is_pending(*peer));
         let waits = (pending && self.held_events < HELD_EVENTS) || self.held.contains_key(&session.id);
-        let (mut found, mut kept) = (Vec::new(), None);
+        let (client, server) = peers_of(event);
+        let aim = [client, server];
+        let (mut found, mut later) = (Vec::new(), None);
         if let Some(judging) = self.judging.as_ref().filter(|_| judged && waits && !self.may_judge(processes)) {
-            kept = judging.keep(event, &of.get().id, &self.node).map(|kept| Box::new((event.id, kept)));
+            let kept = judging.keep(event, &of.get().id, &self.node);
+            later = kept.map(|kept| Box::new(Later { id: event.id, kept, session: session.clone(), aim }));
         } else if let Some(judging) = self.judging.as_mut().filter(|_| judged) {
             let time = Some(event::timestamp(event.time, self.boot_time));
             judging.judge(event, &About { id: event.id, time, node: &self.node, session: &of, peers: &peers }, &mut found);
         }
-        if waits && (shown || kept.is_some()) {
+        if waits && (shown || later.is_some()) {
             let event = built.unwrap_or_else(|| Outgoing {
                 frame: v1::Event { time: Some(event::timestamp(event.time, self.boot_time)), ..v1::Event::default() },
                 session: Some(of),
                 client: peers.client,
                 server: peers.server,
             });
-            self.hold(session.id, Held { event, peers: processes, since: self.now, shown, kept });
+            self.hold(session.id, Held { event, peers: processes, since: self.now, shown, later });
         } else if let Some(built) = built.filter(|_| shown) {
             if let Some(recorder) = &mut self.recorder {
                 recorder.names(session.id, processes, &mut self.known);
             }
             self.give(built);
         }
-        self.report(session.id, found, processes);
+        self.report(found, session, processes, aim);
     }
 
     fn bound(&mut self, stream: StreamKey, session: SessionId) {

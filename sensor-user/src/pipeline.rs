@@ -16,6 +16,7 @@ use crate::{
     judging::{Judging, Loaded},
     outlet::Outlet,
     recording::Recorder,
+    respond::{self, ByHand, Responder},
     status::Status,
 };
 use mcp_sensor_proto::v1;
@@ -63,6 +64,10 @@ pub enum Change {
     Note(Option<String>),
     /// What to judge by from now on; or why a policy could not be taken.
     Policy(Result<Loaded, String>),
+    /// What orders lead to from now on, and who is exempt.
+    Enforcement(respond::Settings),
+    /// Somebody orders something.
+    ByHand(ByHand),
 }
 
 /// The pipeline, and all that it needs.
@@ -108,14 +113,16 @@ pub struct Parts<S> {
     pub node: String,
     /// What the sensor says of itself; nothing where the source is a recording, which has it.
     pub status: Option<Status>,
+    /// Stops and kills; nobody where nothing is ever to be done.
+    pub responder: Option<Responder>,
 }
 
 impl<S: Source> Pipeline<S> {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts<S>) -> Self {
-        let Parts { source, config, known, exclusions, exporter, recorder, verdicts, judging, node, status } = parts;
-        let mut outlet = Outlet::new(known, exporter, recorder, verdicts, node, config.boot_time);
+        let Parts { source, config, known, exclusions, exporter, recorder, verdicts, judging, node, status, responder } = parts;
+        let mut outlet = Outlet::new(known, exporter, recorder, verdicts, responder, node, config.boot_time);
         outlet.judge_by(judging);
         let engine = Engine::new(config);
         Self { source, engine, outlet, exclusions, status, last_tick: 0, excluded: Excluded::default(), changes: None, began: 0 }
@@ -158,7 +165,7 @@ impl<S: Source> Pipeline<S> {
             }
             if now.saturating_sub(self.last_tick) >= TICK || progress == Progress::End {
                 self.last_tick = now;
-                self.change();
+                self.change(now);
                 self.look_after(now)?;
                 self.outlet.tick(now)?;
             }
@@ -200,8 +207,8 @@ impl<S: Source> Pipeline<S> {
     }
 
     /// Does what it is told to do otherwise.
-    fn change(&mut self) {
-        let Self { source, outlet, exclusions, status, excluded, changes, .. } = self;
+    fn change(&mut self, now: Time) {
+        let Self { outlet, exclusions, status, excluded, changes, .. } = self;
         for change in changes.iter().flat_map(Receiver::try_iter) {
             match change {
                 Change::Note(note) => {
@@ -219,8 +226,20 @@ impl<S: Source> Pipeline<S> {
                         Err(why) => v1::Audit { kind: v1::audit::Kind::PolicyRefused.into(), detail: why, ..v1::Audit::default() },
                     };
                     if let Some(status) = status {
-                        status.audit(Some(audit), source.now());
+                        status.audit(Some(audit), now);
                     }
+                }
+                Change::Enforcement(settings) => {
+                    if let Some(responder) = outlet.responder() {
+                        responder.set(settings);
+                    }
+                }
+                Change::ByHand(order) => {
+                    if let (Some(status), Some((subject, detail))) = (&mut *status, order.in_words()) {
+                        let kind = v1::audit::Kind::OrderGiven.into();
+                        status.audit(Some(v1::Audit { kind, subject, detail, ..v1::Audit::default() }), now);
+                    }
+                    outlet.by_hand(order);
                 }
                 Change::Exclusions(new) => {
                     *exclusions = new;
@@ -251,7 +270,7 @@ impl<S: Source> Pipeline<S> {
                         learn(identities, &record);
                     }
                 }
-                Record::Recorded(_) => {}
+                Record::Signal(_) | Record::Recorded(_) => {}
             }
             outlet.record(&record);
             match record {
@@ -269,11 +288,13 @@ impl<S: Source> Pipeline<S> {
                     engine.fork(parent, child, fork.header.time);
                 }
                 Record::Exit(exit) => engine.exit(process_of(&exit.header), exit.header.time, outlet),
+                Record::Signal(_) => {}
             }
         })
     }
 
     fn finish(&mut self, now: Time) -> io::Result<()> {
+        self.outlet.end_actions();
         self.outlet.release_all();
         let mut started = self.began;
         if let Some(status) = &mut self.status {
@@ -292,7 +313,7 @@ fn learn(identities: &mut Identities, record: &Record<'_>) {
         Record::Exec(exec) => identities.exec(exec),
         Record::Fork(fork) => identities.fork(fork),
         Record::Exit(exit) => identities.exit(exit),
-        Record::Chunk(_) | Record::Touch(_) | Record::Recorded(_) => {}
+        Record::Chunk(_) | Record::Touch(_) | Record::Signal(_) | Record::Recorded(_) => {}
     }
 }
 
@@ -336,7 +357,7 @@ fn exclusion(record: &Record<'_>, exclusions: &Exclusions, outlet: &mut Outlet) 
     let (stream, process, _end): (StreamKey, _, End) = match record {
         Record::Chunk(chunk) => (chunk.stream, chunk.process, chunk.end),
         Record::Touch(touch) => (touch.stream, touch.process, touch.end),
-        Record::Exec(_) | Record::Fork(_) | Record::Exit(_) | Record::Recorded(_) => return None,
+        Record::Exec(_) | Record::Fork(_) | Record::Exit(_) | Record::Signal(_) | Record::Recorded(_) => return None,
     };
     exclusions.matches(&outlet.known().identities()?.get(process))?;
     outlet.exclude(stream);

@@ -83,6 +83,7 @@ fn said(seconds: Time, act: impl Fn(Time, &Kept, &Sender<Change>)) -> Vec<(i64, 
         judging: None,
         node: "node-1".to_owned(),
         status: Some(Status::new(0, 0, None, String::new())),
+        responder: None,
     });
     pipeline.listen(changed);
     pipeline.run(&AtomicBool::new(false), |_| {}).unwrap();

@@ -99,6 +99,7 @@ pub fn run(reader: Reader<'static>, settings: Settings, stop: &AtomicBool) -> Re
         judging: policy.map(Judging::replayed),
         node: header.node,
         status: None,
+        responder: None,
     };
     Pipeline::new(parts).run(stop, |source| source.stopped = true).map_err(ReplayError::Output)?;
     Ok(source.source.into_ending())

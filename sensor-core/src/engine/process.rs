@@ -68,6 +68,10 @@ pub fn part_of<'b>(body: &'b str, whole: Value<'_>, part: Value<'_>) -> Option<&
 impl Core {
     /// Gives out a message of a stream.
     pub fn process(&mut self, whence: Whence, meta: Meta, message: &Message<'_>, answered: Option<u32>, sink: &mut dyn Sink) {
+        let in_doubt = self.streams.get(whence.slot).is_some_and(|stream| stream.readers.is_open_at(meta.start));
+        if let Some(record) = self.sessions.get_mut(whence.session) {
+            record.reader_in_doubt = in_doubt;
+        }
         let Some(record) = self.sessions.get(whence.session) else { return };
         let peers = self.peers(record, whence, meta.start);
         match record.language {

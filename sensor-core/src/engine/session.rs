@@ -61,6 +61,8 @@ pub struct Record {
     pub opened: bool,
     /// True where what was told has changed.
     pub changed: bool,
+    /// See [`Event::reader_in_doubt`]; of the message that is being given out.
+    pub reader_in_doubt: bool,
     /// Events given out.
     pub sequence: u64,
     /// True where requests carry their identity (2026-07-28 and later).
@@ -138,6 +140,7 @@ impl Record {
             last_time: time,
             opened: false,
             changed: false,
+            reader_in_doubt: false,
             sequence: 0,
             modern: false,
             requests: 0,
@@ -277,6 +280,7 @@ impl Emitter {
         counters.events += 1;
         let unique = self.node.pair(record.info.id.0, record.sequence);
         let id = EventId((u128::from(self.boot_time.wrapping_add(time)) << 64) | u128::from(unique));
-        sink.event(&Event { id, time, session: &record.info, client, server, body });
+        let reader_in_doubt = record.reader_in_doubt;
+        sink.event(&Event { id, time, session: &record.info, client, server, reader_in_doubt, body });
     }
 }

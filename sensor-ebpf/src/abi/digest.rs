@@ -8,6 +8,7 @@ pub const ABI_DIGEST: u64 = {
     hash = fold(hash, include_bytes!("lib.rs"));
     hash = fold(hash, include_bytes!("counters.rs"));
     hash = fold(hash, include_bytes!("offsets.rs"));
+    hash = fold(hash, include_bytes!("mark.rs"));
     hash = fold(hash, include_bytes!("process.rs"));
     hash = fold(hash, include_bytes!("stream.rs"));
     fold(hash, include_bytes!("syscalls.rs"))

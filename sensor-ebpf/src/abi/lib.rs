@@ -9,6 +9,7 @@
 
 mod counters;
 mod digest;
+mod mark;
 mod offsets;
 mod process;
 mod stream;
@@ -16,6 +17,7 @@ mod syscalls;
 
 pub use counters::{COUNTERS, Counter};
 pub use digest::ABI_DIGEST;
+pub use mark::{Mark, SignalRecord};
 pub use offsets::{OFFSETS, Offset};
 pub use process::{
     ARGUMENTS_CAPACITY, CGROUP_CAPACITY, COMPONENT_CAPACITY, ExecRecord, ExitRecord, FILE_NAME_CAPACITY, ForkRecord, PATH_CAPACITY,
@@ -29,8 +31,8 @@ pub use syscalls::{Call, Shape, compat_call, native_call};
 pub struct Settings {
     /// The sensor's own process id in the first pid namespace: its own traffic is not captured.
     pub own_pid: u32,
-    /// Zero.
-    pub padding: u32,
+    /// How many processes are marked: the map of marks is looked at only where this is not 0.
+    pub marks: u32,
     /// Bytes of one call that are taken at most. The rest is a declared gap.
     pub call_limit: u64,
 }
@@ -64,6 +66,8 @@ pub enum RecordKind {
     Fork = 4,
     /// A process ended: an [`ExitRecord`].
     Exit = 5,
+    /// A marked process was sent its signal: a [`SignalRecord`].
+    Signal = 6,
 }
 
 impl RecordKind {
@@ -76,6 +80,7 @@ impl RecordKind {
             3 => Some(Self::Exec),
             4 => Some(Self::Fork),
             5 => Some(Self::Exit),
+            6 => Some(Self::Signal),
             _ => None,
         }
     }
@@ -131,15 +136,17 @@ mod tests {
         assert_eq!(size_of::<ChunkRecord>(), 104);
         assert_eq!(size_of::<StreamState>() % 8, 0);
         assert_eq!(size_of::<Verdict>(), 24);
+        assert_eq!((size_of::<Mark>(), size_of::<SignalRecord>()), (16, 40));
         assert!(size_of::<ExecRecord>() < 16 * 1024);
     }
 
     #[test]
     fn a_record_kind_survives_its_byte() {
-        for kind in [RecordKind::Chunk, RecordKind::Touch, RecordKind::Exec, RecordKind::Fork, RecordKind::Exit] {
+        use RecordKind::{Chunk, Exec, Exit, Fork, Signal, Touch};
+        for kind in [Chunk, Touch, Exec, Fork, Exit, Signal] {
             assert_eq!(RecordKind::from_byte(kind as u8), Some(kind));
         }
         assert_eq!(RecordKind::from_byte(0), None);
-        assert_eq!(RecordKind::from_byte(6), None);
+        assert_eq!(RecordKind::from_byte(7), None);
     }
 }

@@ -3,6 +3,7 @@
 use super::{
     counters::Counters,
     existing::{self, HeldStream},
+    marks::Marks,
     measure::Hook,
     object::{OBJECT, abi_digest},
     offsets::{self, OffsetError},
@@ -119,11 +120,12 @@ pub struct Programs {
     ebpf: Ebpf,
     btf: Btf,
     own_pid: u32,
+    call_limit: u64,
 }
 
 #[derive(Clone, Copy)]
 #[repr(transparent)]
-struct SettingsPod(Settings);
+pub(super) struct SettingsPod(pub(super) Settings);
 // SAFETY: `Settings` is plain numbers without padding (it derives `IntoBytes`).
 unsafe impl Pod for SettingsPod {}
 
@@ -152,7 +154,7 @@ impl Programs {
         }
         loader.override_global("CGROUP_PIDS", &facts.cgroup_pids, true);
         loader.override_global("IO_URING_COMPLETE_HAS_CQE", &facts.io_uring_complete_has_cqe, true);
-        let mut programs = Self { ebpf: loader.load(OBJECT)?, btf, own_pid: 0 };
+        let mut programs = Self { ebpf: loader.load(OBJECT)?, btf, own_pid: 0, call_limit: options.call_limit };
         for (name, tracepoint, required) in TRACEPOINTS {
             match programs.load_tracepoint(name, tracepoint) {
                 Err(error) if required => return Err(error),
@@ -161,7 +163,7 @@ impl Programs {
         }
         programs.load_iterator()?;
         programs.own_pid = existing::greeting(&mut programs.ebpf, ITERATOR)?;
-        programs.set(Settings { own_pid: programs.own_pid, padding: 0, call_limit: options.call_limit })?;
+        programs.set(Settings { own_pid: programs.own_pid, marks: 0, call_limit: options.call_limit })?;
         Ok(programs)
     }
 
@@ -239,6 +241,17 @@ impl Programs {
         Verdicts::new(map).map_err(|source| LoadError::Map { name: NAME, source })
     }
 
+    /// Takes the map of marked processes, and the settings that tell the programs whether there are any. Once.
+    ///
+    /// # Errors
+    /// Where they were taken already.
+    pub fn take_marks(&mut self) -> Result<Marks, LoadError> {
+        let mut take = |name: &'static str| self.ebpf.take_map(name).ok_or(LoadError::Absent(name));
+        let (marks, settings) = (take("MARKS")?, take("SETTINGS")?);
+        let unmarked = Settings { own_pid: self.own_pid, marks: 0, call_limit: self.call_limit };
+        Marks::new(marks, settings, unmarked).map_err(|source| LoadError::Map { name: "MARKS", source })
+    }
+
     /// Takes the counters. Once.
     ///
     /// # Errors
@@ -254,7 +267,7 @@ impl Programs {
     /// # Errors
     /// Where the settings cannot be written.
     pub fn into_hook(mut self, options: Options) -> Result<Hook, LoadError> {
-        self.set(Settings { own_pid: 0, padding: 0, call_limit: options.call_limit })?;
+        self.set(Settings { own_pid: 0, marks: 0, call_limit: options.call_limit })?;
         Ok(Hook::capture(self.ebpf))
     }
 

@@ -5,6 +5,7 @@
 mod counters;
 mod existing;
 mod load;
+mod marks;
 mod measure;
 mod object;
 mod offsets;
@@ -15,6 +16,7 @@ mod verdicts;
 pub use counters::{Counters, KernelCounts};
 pub use existing::HeldStream;
 pub use load::{LoadError, Options, Programs, VerifiedProgram};
+pub use marks::Marks;
 pub use measure::{Hook, count_time};
 pub use preflight::{CheckItem, CheckState, preflight};
 pub use ring::{Batch, Drain, Draining, boot_clock, records};

@@ -3,7 +3,7 @@
 use super::key::from_kernel;
 use recording::Item;
 use sensor_core::input::{Chunk, End, LossReasons, ProcessId, Touch};
-use sensor_ebpf::{ChunkRecord, ExecRecord, ExitRecord, Flags, ForkRecord, Loss, RecordHeader, RecordKind};
+use sensor_ebpf::{ChunkRecord, ExecRecord, ExitRecord, Flags, ForkRecord, Loss, RecordHeader, RecordKind, SignalRecord};
 use thiserror::Error;
 use zerocopy::FromBytes as _;
 
@@ -19,6 +19,8 @@ pub enum Record<'a> {
     Fork(ForkRecord),
     /// A process ended.
     Exit(ExitRecord),
+    /// A marked process was sent its signal.
+    Signal(SignalRecord),
     /// What a recording holds.
     Recorded(&'a Item<'a>),
 }
@@ -76,6 +78,7 @@ pub fn decode<'a>(header: &RecordHeader, bytes: &'a [u8]) -> Result<Record<'a>, 
         }
         RecordKind::Fork => Record::Fork(ForkRecord::read_from_prefix(bytes).map_err(|_| short)?.0),
         RecordKind::Exit => Record::Exit(ExitRecord::read_from_prefix(bytes).map_err(|_| short)?.0),
+        RecordKind::Signal => Record::Signal(SignalRecord::read_from_prefix(bytes).map_err(|_| short)?.0),
     })
 }
 

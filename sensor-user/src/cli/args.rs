@@ -8,7 +8,7 @@ use clap_complete::Shell;
 use sensor_core::redact::Level;
 
 use super::filter::{Glob, Name, Pattern};
-use super::tape;
+use super::{control, tape};
 use crate::config::Given;
 pub use crate::export::style::ColorChoice as Color;
 
@@ -134,6 +134,12 @@ pub enum Command {
     #[command(about = RUN_ABOUT, long_about = RUN_LONG_ABOUT)]
     #[command(after_help = EXIT_CODES, after_long_help = format!("{RUN_EXAMPLES}\n\n{EXIT_CODES}"))]
     Run(Box<Given>),
+    /// Kills or stops one side of a session, by way of the service that runs on this host
+    Kill(control::Kill),
+    /// Lets processes go on that were stopped
+    Resume(control::Resume),
+    /// Shows the last actions of the service that runs on this host
+    Actions(control::Actions),
     /// `mcp-sensor config`.
     #[command(about = CONFIG_ABOUT, long_about = CONFIG_LONG_ABOUT)]
     Config(ConfigCommand),

@@ -5,6 +5,7 @@
 
 pub mod args;
 pub mod check;
+pub mod control;
 pub mod error;
 pub mod exit;
 pub mod filter;

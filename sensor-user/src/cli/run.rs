@@ -32,6 +32,9 @@ pub fn run(args: Args) -> Exit {
         Command::Keygen(options) => (tape::keygen(&options), ColorChoice::Auto),
         Command::Policy(options) => (super::policy::run(&options), options.color),
         Command::Run(given) => (super::service::run(&given), ColorChoice::Auto),
+        Command::Kill(options) => (super::control::kill(&options), options.socket.color),
+        Command::Resume(options) => (super::control::resume(&options), options.socket.color),
+        Command::Actions(options) => (super::control::actions(&options), options.socket.color),
         Command::Config(options) => (super::service::config(&options), ColorChoice::Auto),
         Command::Check(options) => (check(&options), options.color),
         Command::Completions { shell } => (completions(shell).map(|()| Exit::Ok).map_err(Failure::of_output), ColorChoice::Auto),
@@ -78,6 +81,7 @@ pub(super) fn capture(capture: Capture<'_>) -> Result<Exit, Failure> {
         recording,
         policy,
         exporter,
+        enforcement: None,
     };
     match agent::run(settings) {
         Ok(()) => Ok(Exit::Ok),

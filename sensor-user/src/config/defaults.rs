@@ -52,6 +52,8 @@ pub(super) fn value(field: &Field, config: &mut Config) -> Option<String> {
         Field::Payload(of) => Some(format!("\"{}\"", of(config).word())),
         Field::Format(of) => Some(format!("\"{}\"", of(config).word())),
         Field::Level(of) => Some(format!("\"{}\"", of(config).word())),
-        Field::Text(_) | Field::Path(_) | Field::Address(_) | Field::Texts(_) | Field::Paths(_) => None,
+        Field::Mode(of) => Some(format!("\"{}\"", of(config).word())),
+        Field::Path(of) => of(config).as_ref().map(|path| format!("\"{}\"", path.display())),
+        Field::Text(_) | Field::Address(_) | Field::Texts(_) | Field::Paths(_) => None,
     }
 }

@@ -165,6 +165,7 @@ fn assign(setting: &Setting, config: &mut Config, value: Value) -> Result<(), Re
         (Field::Payload(of), Value::Text(text)) => *of(config) = choice(&text)?,
         (Field::Format(of), Value::Text(text)) => *of(config) = choice(&text)?,
         (Field::Level(of), Value::Text(text)) => *of(config) = choice(&text)?,
+        (Field::Mode(of), Value::Text(text)) => *of(config) = choice(&text)?,
         (_, value) => return Err(Refused::Type(value)),
     }
     Ok(())
@@ -204,10 +205,10 @@ fn checked(setting: &Setting, items: Vec<String>) -> Result<Vec<String>, Refused
             "record-recipient" if item.parse::<recording::Recipient>().is_err() => {
                 return Err(Refused::text(item, "it is no public key of age", "write what `age-keygen` calls the public key: age1..."));
             }
-            "exclude-user" if crate::identity::user_id(item).is_none() => {
+            "exclude-user" | "exempt-user" if crate::identity::user_id(item).is_none() => {
                 return Err(Refused::text(item, "there is no user of this name", "give a name of /etc/passwd, or a number"));
             }
-            "exclude-exe" | "exclude-cgroup" if !item.starts_with('/') => {
+            "exclude-exe" | "exclude-cgroup" | "exempt-exe" | "exempt-cgroup" if !item.starts_with('/') => {
                 return Err(Refused::text(item, "it must begin with /", format!("write for example {}", setting.example)));
             }
             _ => {}
@@ -248,6 +249,7 @@ const fn wanted(field: &Field) -> (&'static str, &'static str) {
         Field::Payload(_) => ("a string", "\"redacted\""),
         Field::Format(_) => ("a string", "\"auto\""),
         Field::Level(_) => ("a string", "\"info\""),
+        Field::Mode(_) => ("a string", "\"dry-run\""),
     }
 }
 

@@ -28,6 +28,7 @@ pub use self::flags::Given;
 pub use self::merge::{Environment, Loaded, load};
 
 use crate::export::uplink::Address;
+use crate::respond::Enforcement as Mode;
 
 /// Everything that can be set.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -48,6 +49,8 @@ pub struct Config {
     pub policy: Policy,
     /// What is recorded on this host.
     pub recording: Recording,
+    /// What is done about processes.
+    pub enforcement: Enforcement,
     /// The log.
     pub log: Log,
 }
@@ -167,6 +170,26 @@ pub struct Recording {
     pub sync: Duration,
 }
 
+/// Where the control socket is, where nothing else is said.
+pub const CONTROL_SOCKET: &str = "/run/mcp-sensor/control.sock";
+
+/// What is done about processes.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Enforcement {
+    /// What orders lead to.
+    pub mode: Mode,
+    /// Who is never touched: programs, by path with `*` and `?`,
+    pub exempt_exe: Vec<String>,
+    /// users, by name or number,
+    pub exempt_user: Vec<String>,
+    /// control groups, by the beginning of their path.
+    pub exempt_cgroup: Vec<String>,
+    /// Actions on this host in a minute at most.
+    pub actions_per_minute: u32,
+    /// Where orders by hand come in.
+    pub control_socket: Option<PathBuf>,
+}
+
 /// What the lines of the log look like.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum LogFormat {
@@ -242,6 +265,14 @@ impl Default for Config {
                 file_age: Duration::from_secs(3600),
                 total_mib: 4096,
                 sync: Duration::from_secs(5),
+            },
+            enforcement: Enforcement {
+                mode: Mode::DryRun,
+                exempt_exe: Vec::new(),
+                exempt_user: Vec::new(),
+                exempt_cgroup: Vec::new(),
+                actions_per_minute: 30,
+                control_socket: Some(PathBuf::from(CONTROL_SOCKET)),
             },
             log: Log { format: LogFormat::Auto, level: LogLevel::Info },
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::{Config, LogFormat, LogLevel, Payload};
 use crate::export::uplink::Address;
+use crate::respond::Enforcement;
 
 /// One setting.
 #[derive(Debug)]
@@ -47,6 +48,7 @@ pub enum Field {
     Payload(fn(&mut Config) -> &mut Payload),
     Format(fn(&mut Config) -> &mut LogFormat),
     Level(fn(&mut Config) -> &mut LogLevel),
+    Mode(fn(&mut Config) -> &mut Enforcement),
 }
 
 macro_rules! each_field {
@@ -63,6 +65,7 @@ macro_rules! each_field {
             Field::Payload($of) => $body,
             Field::Format($of) => $body,
             Field::Level($of) => $body,
+            Field::Mode($of) => $body,
         }
     };
 }
@@ -92,6 +95,10 @@ pub trait Choice: Copy + Eq + 'static {
 
 impl Choice for Payload {
     const WORDS: &'static [(&'static str, Self)] = &[("full", Self::Full), ("redacted", Self::Redacted), ("none", Self::None)];
+}
+
+impl Choice for Enforcement {
+    const WORDS: &'static [(&'static str, Self)] = &[("off", Self::Off), ("dry-run", Self::DryRun), ("on", Self::On)];
 }
 
 impl Choice for LogFormat {
@@ -133,6 +140,7 @@ pub const TABLES: &[(&str, &str)] = &[
     ("limits", "What the sensor may use"),
     ("policy", "What events are judged by: `mcp-sensor policy`"),
     ("recording", "What is recorded on this host, for `mcp-sensor replay`"),
+    ("enforcement", "What is done about processes: stop and kill, by rules of the policy and by hand"),
     ("log", "The log, on standard error. No payload and no captured text is ever in it"),
 ];
 
@@ -573,6 +581,72 @@ pub static SETTINGS: &[Setting] = &[
         example: "",
         reloads: false,
         field: Field::Duration { of: |config| &mut config.recording.sync, min: Duration::ZERO, max: HOUR },
+    },
+    Setting {
+        table: "enforcement",
+        key: "mode",
+        flag: "enforcement",
+        value: "MODE",
+        help: "What stop and kill lead to: off, dry-run or on",
+        more: "dry-run decides, checks and tells of it, and sends no signal; on does it.",
+        example: "",
+        reloads: true,
+        field: Field::Mode(|config| &mut config.enforcement.mode),
+    },
+    Setting {
+        table: "enforcement",
+        key: "exempt_exe",
+        flag: "exempt-exe",
+        value: "GLOB",
+        help: "Never touch processes of these programs; paths on the host, with * and ?",
+        more: "Always exempt: the first process, the kernel's, the sensor and what started it, systemd, sshd, kubelet, container runtimes.",
+        example: "[\"/usr/lib/postgresql/*/bin/postgres\"]",
+        reloads: true,
+        field: Field::Texts(|config| &mut config.enforcement.exempt_exe),
+    },
+    Setting {
+        table: "enforcement",
+        key: "exempt_user",
+        flag: "exempt-user",
+        value: "USER",
+        help: "Never touch processes of these users (names or ids)",
+        more: "",
+        example: "[\"postgres\", \"1000\"]",
+        reloads: true,
+        field: Field::Texts(|config| &mut config.enforcement.exempt_user),
+    },
+    Setting {
+        table: "enforcement",
+        key: "exempt_cgroup",
+        flag: "exempt-cgroup",
+        value: "PREFIX",
+        help: "Never touch processes in control groups whose path begins so",
+        more: "",
+        example: "[\"/system.slice/postgresql.service\"]",
+        reloads: true,
+        field: Field::Texts(|config| &mut config.enforcement.exempt_cgroup),
+    },
+    Setting {
+        table: "enforcement",
+        key: "actions_per_minute",
+        flag: "actions-per-minute",
+        value: "NUMBER",
+        help: "How many actions there may be on this host in a minute; more are refused",
+        more: "A rule that goes wrong does not take the host with it.",
+        example: "",
+        reloads: true,
+        field: Field::Number { of: |config| &mut config.enforcement.actions_per_minute, min: 1, max: 100_000, power_of_two: false },
+    },
+    Setting {
+        table: "enforcement",
+        key: "control_socket",
+        flag: "control-socket",
+        value: "FILE",
+        help: "Where `mcp-sensor kill`, `resume` and `actions` reach the service; for root only",
+        more: "",
+        example: "",
+        reloads: false,
+        field: Field::Path(|config| &mut config.enforcement.control_socket),
     },
     Setting {
         table: "log",

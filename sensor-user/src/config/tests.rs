@@ -100,12 +100,13 @@ fn every_setting_can_be_given_in_each_way() {
         Field::Number { min, .. } if min > 8 => "64",
         Field::Number { .. } => "8",
         Field::Duration { .. } => "1s",
-        Field::Texts(_) if setting.flag == "exclude-user" => "0",
+        Field::Texts(_) if matches!(setting.flag, "exclude-user" | "exempt-user") => "0",
         Field::Texts(_) if setting.flag == "record-recipient" => RECIPIENT,
         Field::Texts(_) | Field::Paths(_) => "/x",
         Field::Payload(_) => "none",
         Field::Format(_) => "json",
         Field::Level(_) => "trace",
+        Field::Mode(_) => "on",
     };
     let line: Vec<String> = SETTINGS.iter().map(|setting| format!("--{}={}", setting.flag, value(setting))).collect();
     let by_flags = load(None, &Environment::new(), &given(&line.join(" "))).unwrap().config;

@@ -17,7 +17,7 @@ use sensor_core::input::{LossReasons, Time};
 /// `boot_time` is when the host booted, in nanoseconds since 1970.
 #[must_use]
 pub fn frame(event: &core::Event<'_>, node: &str, boot_time: u64) -> v1::Event {
-    let core::Event { id, time, session: _, client: _, server: _, body } = event;
+    let core::Event { id, time, session: _, client: _, server: _, reader_in_doubt: _, body } = event;
     v1::Event {
         id: hexadecimal(&id.0.to_be_bytes()),
         time: Some(timestamp(*time, boot_time)),
@@ -34,6 +34,22 @@ const fn severity(body: &core::Body<'_>) -> Severity {
         core::Body::Message(_) => Severity::Debug,
         core::Body::ToolCall(_) | core::Body::Session(_) => Severity::Info,
         core::Body::Gap(_) => Severity::Medium,
+    }
+}
+
+/// Makes the event of an action, but for its session and its peers.
+#[must_use]
+pub fn action_frame(action: v1::Action, node: &str) -> v1::Event {
+    let time = action.decided.unwrap_or_default();
+    let wall = u128::try_from(i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanos)).unwrap_or(0);
+    let severity = if action.outcome() == v1::action::Outcome::DryRun { Severity::Medium } else { Severity::High };
+    v1::Event {
+        id: format!("{wall:016x}{}", action.action_id),
+        time: Some(time),
+        node: node.to_owned(),
+        severity: severity.into(),
+        body: Some(Body::Action(action)),
+        ..v1::Event::default()
     }
 }
 
@@ -305,7 +321,15 @@ mod tests {
 
     fn built(body: core::Body<'_>) -> v1::Event {
         let session = core_session();
-        let event = core::Event { id: EventId(0xabc), time: 1_750_000_000, session: &session, client: None, server: None, body };
+        let event = core::Event {
+            id: EventId(0xabc),
+            time: 1_750_000_000,
+            session: &session,
+            client: None,
+            server: None,
+            reader_in_doubt: false,
+            body,
+        };
         frame(&event, "host", BOOT)
     }
 

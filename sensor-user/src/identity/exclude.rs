@@ -85,13 +85,13 @@ impl Exclusions {
 }
 
 /// True where `path` is the control group `prefix` or one below it.
-fn is_within(path: &str, prefix: &str) -> bool {
+pub(crate) fn is_within(path: &str, prefix: &str) -> bool {
     let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
     path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) && path.starts_with('/')
 }
 
 /// True where the host has this very file at `path`.
-fn is_file(path: &Path, file: FileId) -> bool {
+pub(crate) fn is_file(path: &Path, file: FileId) -> bool {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let facts = rustix::fs::openat(CWD, path, flags, Mode::empty()).map_err(Into::into).and_then(|fd| Facts::of(fd, true));
     facts.is_ok_and(|facts| {

@@ -19,6 +19,7 @@ mod cgroup;
 mod exclude;
 mod hash;
 mod known;
+mod live;
 mod observe;
 mod proc;
 mod process;
@@ -33,7 +34,9 @@ mod worker;
 
 pub use cgroup::{Cgroup, Container, Runtime};
 pub use exclude::{Exclusion, Exclusions};
+pub(crate) use exclude::{is_file, is_within};
 pub use known::{Known, Recorded};
+pub use live::{LiveProcess, NotHeld, RunningProgram};
 pub use process::{Ancestor, FileId, Origin, Process};
 pub use table::Limits;
 pub use worker::Counts;
@@ -57,6 +60,12 @@ pub fn proc_is_host() -> bool {
 #[must_use]
 pub fn user_id(user: &str) -> Option<u32> {
     Users::new(Some("/etc/passwd".into())).number(user)
+}
+
+/// The name of a user, as `/etc/passwd` has it; empty where it has none.
+#[must_use]
+pub fn user_name(user: u32) -> String {
+    Users::new(Some("/etc/passwd".into())).name(user).to_string()
 }
 
 /// Replaces the secrets in an argument list.

@@ -89,6 +89,8 @@ pub(super) struct Stat {
     pub kernel_thread: bool,
     /// Ended: only its entry is left.
     pub ended: bool,
+    /// Stopped by a signal.
+    pub stopped: bool,
 }
 
 impl Stat {
@@ -101,6 +103,7 @@ impl Stat {
             tick: fields.get(19)?.parse().ok()?,
             kernel_thread: fields.get(6)?.parse::<u64>().ok()? & PF_KTHREAD != 0,
             ended: matches!(*fields.first()?, "Z" | "X" | "x"),
+            stopped: *fields.first()? == "T",
         })
     }
 }
@@ -239,6 +242,12 @@ impl ProcessDir {
     }
 }
 
+/// Reads a file in a folder of `/proc`, of at most `limit` bytes.
+pub(super) fn read_file(directory: &Path, name: &str, limit: usize) -> io::Result<Vec<u8>> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    read(rustix::fs::openat(CWD, directory, flags, Mode::empty())?, name, limit)
+}
+
 /// Reads a file of `/proc`, of at most `limit` bytes; the rest is left.
 fn read(directory: impl AsFd, name: &str, limit: usize) -> io::Result<Vec<u8>> {
     let file = rustix::fs::openat(directory, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
@@ -295,9 +304,10 @@ mod tests {
     fn a_name_in_stat_may_look_like_anything() {
         for name in ["sh", "a b", ") Z 1 (", "", "((", "\n"] {
             let stat = Stat::parse(format!("77 ({name}) S 12 {REST}").as_bytes()).unwrap();
-            assert_eq!(stat, Stat { parent: 12, tick: 12345, kernel_thread: false, ended: false }, "{name}");
+            assert_eq!(stat, Stat { parent: 12, tick: 12345, kernel_thread: false, ended: false, stopped: false }, "{name}");
         }
         assert!(Stat::parse(format!("77 (x) Z 12 {REST}").as_bytes()).unwrap().ended);
+        assert!(Stat::parse(format!("77 (x) T 12 {REST}").as_bytes()).unwrap().stopped);
         let kernel = REST.replace("4194304", "2129984");
         assert!(Stat::parse(format!("2 (kthreadd) S 0 {kernel}").as_bytes()).unwrap().kernel_thread);
         assert_eq!(Stat::parse(b"77 (x) S 12"), None);

@@ -128,6 +128,8 @@ impl Recorder {
                 self.of_process(&Item::Fork { time: fork.header.time, parent, child });
             }
             Record::Exit(exit) => self.of_process(&Item::Exit { time: exit.header.time, process: process_of(&exit.header) }),
+            // The action that comes of it is told as an event.
+            Record::Signal(_) => {}
             Record::Recorded(item @ (Item::Fork { .. } | Item::Exec { .. } | Item::Exit { .. })) => self.of_process(item),
             Record::Recorded(item) => self.of_recording(item),
         }
@@ -264,7 +266,7 @@ impl Recorder {
         self.write(&Item::Event(event.clone()));
     }
 
-    /// A finding or an action about a session.
+    /// A finding about a session.
     pub fn judged(&mut self, event: &Outgoing, known: &mut Known) {
         let id = event.session.as_ref().and_then(|session| u64::from_str_radix(&session.get().id, 16).ok()).map(SessionId);
         let Some(id) = id else { return };

@@ -139,6 +139,7 @@ fn record(path: &Path, level: Level, choice: Choice, messages: usize, shown: red
         judging: None,
         node: "node-1".to_owned(),
         status: Some(Status::new(0, 0, None, String::new())),
+        responder: None,
     });
     pipeline.run(&AtomicBool::new(false), |_| {}).unwrap();
     kept

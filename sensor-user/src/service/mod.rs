@@ -5,6 +5,7 @@
 //! `uplink`        sends to the collector
 //! `log`           writes to standard error, so that nobody else waits for who reads it
 //! `signals`       SIGTERM, SIGINT: stop; SIGHUP: read the configuration again
+//! `control`       takes orders by hand (`mcp-sensor kill`)
 //! `watchdog`      tells systemd that the pipeline makes progress
 //! ```
 //!
@@ -22,6 +23,7 @@ use sensor_core::engine;
 use sensor_core::redact::Level;
 use thiserror::Error;
 
+pub mod control;
 pub mod log;
 pub mod notify;
 mod policy;
@@ -30,6 +32,7 @@ mod recording;
 mod reload;
 pub mod signals;
 
+use self::control::Control;
 use self::log::LogError;
 use self::notify::Notifier;
 use self::progress::{Observed, Progress};
@@ -41,6 +44,7 @@ use crate::config::{self, Config, ConfigError, Environment, Given, Payload};
 use crate::export::uplink::queue::{Accounting, Limits};
 use crate::export::uplink::{self, Target, Uplink, UplinkError};
 use crate::identity::{self, Exclusions};
+use crate::respond::{self, Enforcement, Exempt, Guardian};
 
 /// Why the service ended with a failure.
 #[derive(Debug, Error)]
@@ -95,6 +99,8 @@ pub fn run(given: &Given, environment: &Environment) -> Result<(), ServiceError>
     warn_of_choices(&config, &loaded.strange_variables);
 
     let policy = policy::load(&config).map_err(ServiceError::Policy)?;
+    // Before anything else: it shares nothing with what comes.
+    let guardian = (config.enforcement.mode != Enforcement::Off).then(guardian).flatten();
     let recording = recording::order(&config)?;
     let node = config.node.clone().unwrap_or_else(agent::host_name);
     let Some(target) = target(&config) else { return Ok(()) };
@@ -113,9 +119,10 @@ pub fn run(given: &Given, environment: &Environment) -> Result<(), ServiceError>
         environment: environment.clone(),
         current: current.clone(),
         log,
-        changes,
+        changes: changes.clone(),
         uplink: uplink.steering(),
     };
+    let control = config.enforcement.control_socket.as_deref().and_then(|path| Control::open(path, changes));
     let (told, moving) = (Arc::clone(&notifier), Arc::clone(&progress));
     signals::watch(stop, move |asked| match asked {
         Asked::Stop => {
@@ -144,8 +151,10 @@ pub fn run(given: &Given, environment: &Environment) -> Result<(), ServiceError>
         recording,
         policy: Some(policy),
         node,
+        enforcement: Some(agent::Enforcement { settings: enforcement(&config), guardian }),
     };
     let captured = agent::capture(settings, stop.flag(), Some(changed));
+    drop(control);
     progress.finish();
     let deadline = match captured {
         Ok(()) => stop.since() + current.shutdown(),
@@ -172,6 +181,9 @@ fn tell_end(accounting: Accounting) {
 fn warn_of_choices(config: &Config, strange_variables: &[String]) {
     if config.capture.payload == Payload::Full {
         tracing::warn!("capture.payload is full: secrets in the traffic are sent as they are");
+    }
+    if config.enforcement.mode == Enforcement::On {
+        tracing::warn!("enforcement.mode is on: processes are stopped and killed");
     }
     if let Some(address) = config.collector.address.as_ref().filter(|address| !address.is_encrypted() && !address.is_local()) {
         tracing::warn!(collector = %address, "collector.insecure: events and the token cross the network unencrypted");
@@ -214,6 +226,27 @@ fn exclusions(config: &Config) -> Exclusions {
         users: config.exclude.user.iter().filter_map(|user| identity::user_id(user)).collect(),
         cgroups: config.exclude.cgroup.clone(),
     }
+}
+
+/// What is done about processes. That its users exist was checked when it was read.
+fn enforcement(config: &Config) -> respond::Settings {
+    let config::Enforcement { mode, exempt_exe, exempt_user, exempt_cgroup, actions_per_minute, control_socket: _ } = &config.enforcement;
+    respond::Settings {
+        mode: *mode,
+        exempt: Exempt {
+            executables: exempt_exe.clone(),
+            users: exempt_user.iter().filter_map(|user| identity::user_id(user)).collect(),
+            cgroups: exempt_cgroup.clone(),
+        },
+        actions_per_minute: *actions_per_minute,
+    }
+}
+
+/// Starts the guardian of stopped processes.
+fn guardian() -> Option<Guardian> {
+    Guardian::start()
+        .inspect_err(|error| tracing::error!("no guardian of stopped processes can be started, so that nothing will be stopped: {error}"))
+        .ok()
 }
 
 fn engine_config(config: &Config) -> engine::Config {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::log::LogControl;
-use super::{exclusions, target, warn_of_choices};
+use super::{enforcement, exclusions, target, warn_of_choices};
 use crate::config::settings::SETTINGS;
 use crate::config::{self, Config, ConfigError, Environment, Given, Loaded, Problem};
 use crate::export::uplink::Steering;
@@ -86,6 +86,9 @@ impl Reloader {
         self.log.set_level(new.log.level);
         if new.exclude != old.exclude {
             let _ = self.changes.send(Change::Exclusions(exclusions(&new)));
+        }
+        if new.enforcement != old.enforcement {
+            let _ = self.changes.send(Change::Enforcement(enforcement(&new)));
         }
         super::policy::reload(&new, &self.changes);
         if let Some(target) = target(&new) {
