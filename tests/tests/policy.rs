@@ -1,0 +1,309 @@
+//! The policy with real clients and servers under a real sensor: what rules find, and on whom they act.
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test: what goes wrong fails it")]
+
+use end_to_end::harness::{agent, beside, end_with_this_process, tests_folder};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeSet,
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+/// How long anything may take.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// The fifth call of a session is one too many.
+const LOOP: &str = r#"
+version: 1
+rules:
+  - id: too-many
+    title: Five calls are enough
+    on: call
+    when: call.tool in ["echo", "slow"] && session.calls >= 5
+    severity: critical
+    action: kill
+    quiet: 10m
+"#;
+
+/// Waits until something is there.
+fn await_some<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waiting for {what}");
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
+}
+
+/// True where a process has ended.
+fn is_gone(pid: u64) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(") ").next().is_none_or(|rest| rest.is_empty() || rest.starts_with(['Z', 'X']))
+}
+
+/// A child that ends with this value.
+struct Running(Child);
+
+impl Running {
+    fn start(command: &mut Command) -> Self {
+        end_with_this_process(command);
+        Self(command.stdin(Stdio::null()).spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")))
+    }
+
+    fn end(mut self, signal: Signal) {
+        kill_process(Pid::from_child(&self.0), signal).unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A service with a policy; its collector is away unless there is one in its folder.
+struct Service {
+    folder: TempDir,
+    _child: Running,
+}
+
+impl Service {
+    fn start(policy: &str, mode: &str, more: &[&str]) -> Self {
+        Self::in_folder(tempfile::tempdir().unwrap(), policy, mode, more)
+    }
+
+    fn in_folder(folder: TempDir, policy: &str, mode: &str, more: &[&str]) -> Self {
+        let file = folder.path().join("policy.yaml");
+        std::fs::write(&file, policy).unwrap();
+        let mut command = Command::new(agent());
+        command.args(["run", "--log-level", "error", "--shutdown", "0s", "--enforcement", mode, "--backoff-max", "1s"]).args(more);
+        command.arg("--policy").arg(file).arg("--collector").arg(format!("unix:{}", folder.path().join("collector.sock").display()));
+        command.arg("--control-socket").arg(folder.path().join("control.sock"));
+        let service = Self { _child: Running::start(&mut command), folder };
+        await_some("the service", || service.events());
+        service
+    }
+
+    /// The events of the last actions.
+    fn events(&self) -> Option<Vec<Value>> {
+        let mut command = Command::new(agent());
+        let output = command.args(["actions", "--json", "--control-socket"]).arg(self.folder.path().join("control.sock")).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        output.status.success().then(|| text.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
+    }
+
+    /// The first action about a process whose executable's path has this in it.
+    fn action_on(&self, part: &str) -> Value {
+        await_some(&format!("an action on {part}"), || {
+            let mut events = self.events().unwrap().into_iter();
+            let about = |event: &Value| event["action"]["processes"][0]["process"]["exe"].as_str().is_some_and(|exe| exe.contains(part));
+            events.find(about).map(|mut event| event["action"].take())
+        })
+    }
+}
+
+/// The raw client with a server; it calls until the server is gone.
+fn client(folder: &Path, server: &mut Command) -> Running {
+    let mut command = Command::new(beside("peer"));
+    command.args(["client", "--tool", "echo", "--calls", "1000000", "--"]).arg(server.get_program()).args(server.get_args());
+    command.env("TRUTH_DIR", folder).env("TRUTH_SESSION", "s").stdout(Stdio::null()).stderr(Stdio::null());
+    Running::start(&mut command)
+}
+
+fn sdk(name: &str) -> Command {
+    let mut command = Command::new(tests_folder().join("peers/run"));
+    command.args([name, "server"]);
+    command
+}
+
+/// A server behind npx: npm's own where this machine's Node has it, else the processes that it makes (itself, a shell).
+fn by_npx() -> Command {
+    let cache = PathBuf::from(std::env::var_os("MCP_PEERS_DIR").unwrap_or_else(|| "/var/cache/mcp-sensor-peers".into()));
+    let node = cache.join("bin/node").canonicalize().unwrap();
+    let npx = node.parent().unwrap().join("../lib/node_modules/npm/bin/npx-cli.js");
+    let modules = cache.join("published/node_modules/.bin");
+    let start = if npx.exists() {
+        format!("cd {} && {} {} --no-install mcp-server-everything", cache.join("published").display(), node.display(), npx.display())
+    } else {
+        format!("sh -c '{} {}/mcp-server-everything; exit $?'", node.display(), modules.display())
+    };
+    let mut command = Command::new("/bin/sh");
+    command.arg("-c").arg(format!("PATH={}:$PATH; export PATH; {start}; exit $?", cache.join("bin").display()));
+    command
+}
+
+/// A server in a container.
+fn in_runc(folder: &Path) -> Command {
+    let bundle = folder.join("bundle");
+    std::fs::create_dir_all(&bundle).unwrap();
+    assert!(Command::new("runc").args(["spec", "--bundle"]).arg(&bundle).status().unwrap().success(), "runc spec");
+    let file = bundle.join("config.json");
+    let mut spec: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    spec["process"].as_object_mut().unwrap().remove("rlimits");
+    spec["linux"].as_object_mut().unwrap().remove("resources");
+    spec["process"]["terminal"] = json!(false);
+    spec["process"]["args"] = json!([beside("peer"), "server"]);
+    spec["root"] = json!({"path": "/", "readonly": true});
+    std::fs::write(&file, spec.to_string()).unwrap();
+    let mut command = Command::new("runc");
+    command.arg("--root").arg(folder.join("runc")).args(["run", "--bundle"]).arg(bundle).arg(format!("mcp-policy-{}", std::process::id()));
+    command
+}
+
+/// A rule ends exactly the process that reads the calls, whatever stands between it and its client, while the collector is
+/// away.
+#[test]
+fn a_rule_kills_the_server_of_a_loop_and_nobody_else() {
+    let service = Service::start(LOOP, "on", &["--actions-per-minute", "1000"]);
+    let folder = tempfile::tempdir().unwrap();
+    let cases: [(&str, Command, &str); 6] = [
+        ("Python", sdk("python2"), "python"),
+        ("Node", sdk("node1"), "/node"),
+        ("Bun", sdk("bun1"), "/bun"),
+        ("Go", sdk("go"), "/go/peer"),
+        ("npx", by_npx(), "/node"),
+        ("runc", in_runc(folder.path()), "/peer"),
+    ];
+    let mut seen = BTreeSet::new();
+    for (what, mut server, exe) in cases {
+        let logs = tempfile::tempdir().unwrap();
+        let _client = client(logs.path(), &mut server);
+        let action = await_some(&format!("{what}: an action"), || {
+            let mut events = service.events().unwrap().into_iter().map(|mut event| event["action"].take());
+            events.find(|action| !seen.contains(action["actionId"].as_str().unwrap()))
+        });
+        seen.insert(action["actionId"].as_str().unwrap().to_owned());
+        let victim = &action["processes"][0]["process"];
+        assert_eq!((&action["kind"], &action["outcome"], &action["rule"]), (&json!("KILL"), &json!("DONE"), &json!("too-many")), "{what}: {action}");
+        assert!(victim["exe"].as_str().unwrap().contains(exe), "{what}: {victim}");
+        assert_eq!(action["processes"].as_array().unwrap().len(), 1, "{what}: {action}");
+        assert!(action["latencyNs"].is_string() && action["findingId"].as_str().unwrap().len() == 32, "{what}: {action}");
+        assert!(matches!(action["deliveredBeforeKill"].as_str(), Some("YES" | "NO" | "UNKNOWN")), "{what}: {action}");
+        let pid = victim["pid"].as_u64().unwrap();
+        await_some(&format!("{what}: the server's end"), || is_gone(pid).then_some(()));
+    }
+}
+
+#[test]
+fn a_dry_run_tells_what_it_would_do_and_does_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Service::start(LOOP, "dry-run", &[]);
+    let mut server = Command::new(beside("peer"));
+    let mut running = client(folder.path(), server.arg("server"));
+    let action = service.action_on("/peer");
+    assert_eq!((&action["outcome"], &action["mechanism"]), (&json!("DRY_RUN"), &Value::Null), "{action}");
+    let pid = action["processes"][0]["process"]["pid"].as_u64().unwrap();
+    assert!(!is_gone(pid) && running.0.try_wait().unwrap().is_none());
+}
+
+#[test]
+fn a_policy_that_would_kill_the_exempt_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let exempt = beside("peer");
+    let service = Service::start(LOOP, "on", &["--exempt-exe", exempt.to_str().unwrap()]);
+    let mut server = Command::new(&exempt);
+    let mut running = client(folder.path(), server.arg("server"));
+    let action = await_some("an action", || service.events().unwrap().into_iter().map(|mut event| event["action"].take()).next());
+    assert_eq!(action["outcome"], "REFUSED", "{action}");
+    assert!(running.0.try_wait().unwrap().is_none());
+}
+
+/// What a collector has of some kinds of events.
+fn stored(collector: &str, kind: &str) -> Vec<Value> {
+    let mut command = Command::new(beside("mcp-collector"));
+    let output = command.args(["events", "--address", collector, "--kind", kind, "--json"]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn a_policy_is_reloaded_whole_or_not_at_all_and_that_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = format!("unix:{}", folder.path().join("collector.sock").display());
+    let mut command = Command::new(beside("mcp-collector"));
+    command.args(["serve", "--log-level", "error", "--listen", &address, "--directory"]).arg(folder.path().join("store"));
+    let _collector = Running::start(&mut command);
+    let service = Service::in_folder(folder, LOOP, "dry-run", &[]);
+    let audits = || -> Vec<(String, String)> {
+        let events = stored(&address, "sensor");
+        let audits = events.iter().flat_map(|event| event["sensor"]["audits"].as_array().cloned().unwrap_or_default());
+        audits.map(|audit| (audit["kind"].as_str().unwrap().to_owned(), audit["detail"].as_str().unwrap_or_default().to_owned())).collect()
+    };
+    await_some("the first policy", || audits().iter().any(|(kind, _)| kind == "POLICY_LOADED").then_some(()));
+
+    let file = service.folder.path().join("policy.yaml");
+    std::fs::write(&file, LOOP.replace("call.tool in", "call.tol in")).unwrap();
+    let refused = await_some("a refusal", || audits().into_iter().find(|(kind, _)| kind == "POLICY_REFUSED"));
+    assert!(refused.1.contains("there is no `call.tol` (did you mean `call.tool`?)"), "{refused:?}");
+
+    // The one before is still in force.
+    let logs = tempfile::tempdir().unwrap();
+    let mut server = Command::new(beside("peer"));
+    let _client = client(logs.path(), server.arg("server"));
+    service.action_on("/peer");
+    let finding = await_some("the finding", || stored(&address, "finding").into_iter().next());
+    assert_eq!((&finding["finding"]["rule"], &finding["severity"]), (&json!("too-many"), &json!("CRITICAL")), "{finding}");
+    assert_eq!(finding["finding"]["tool"], "echo");
+    await_some("the action", || stored(&address, "action").into_iter().next());
+
+    std::fs::write(&file, LOOP.replace("too-many", "other-rule")).unwrap();
+    await_some("the next policy", || (audits().iter().filter(|(kind, _)| kind == "POLICY_LOADED").count() > 1).then_some(()));
+}
+
+#[test]
+fn a_recording_judged_again_gives_the_findings_of_the_day() {
+    let folder = tempfile::tempdir().unwrap();
+    let tape = folder.path().join("tape.pcapng");
+    let mut command = Command::new(agent());
+    command.args(["record", "--level", "full", "-o"]).arg(&tape).stderr(Stdio::null()).stdout(Stdio::null());
+    let recording = Running::start(&mut command);
+    await_some("the recording", || tape.exists().then_some(()));
+    let mut command = Command::new(agent());
+    command.args(["watch", "--json", "--policy", "shipped"]).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut watch = Running::start(&mut command);
+    let mut lines = BufReader::new(watch.0.stdout.take().unwrap()).lines();
+    let mut next = || -> Value { serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap() };
+    while next()["sensor"]["state"] != "READY" {}
+
+    let calls = json!([
+        {"tool": "echo", "arguments": {"text": "../../../../etc/shadow"}},
+        {"tool": "echo", "arguments": {"text": "http://169.254.169.254/latest/meta-data/"}},
+        {"tool": "echo", "arguments": {"text": "nothing to see"}},
+    ]);
+    let mut command = Command::new(tests_folder().join("peers/run"));
+    command.args(["python2", "client", "--era", "legacy", "--scenario", "calls", "--calls", &calls.to_string(), "--"]);
+    command.arg(tests_folder().join("peers/run")).args(["python2", "server"]).env("TRUTH_DIR", folder.path());
+    assert!(Running::start(command.stdout(Stdio::null())).0.wait().unwrap().success());
+
+    let finding = |event: &Value| (event["id"].as_str().unwrap().to_owned(), event["finding"]["rule"].as_str().unwrap().to_owned());
+    let mut live = BTreeSet::new();
+    let session = loop {
+        let event = next();
+        if event["finding"].is_object() {
+            live.insert((event["session"]["id"].clone().to_string(), finding(&event)));
+        }
+        if event["sessionChange"]["state"] == "CLOSED" && event["client"]["exe"].as_str().is_some_and(|exe| exe.contains("python")) {
+            break event["session"]["id"].clone().to_string();
+        }
+    };
+    let live: BTreeSet<_> = live.into_iter().filter(|(of, _)| *of == session).map(|(_, finding)| finding).collect();
+    let rules: BTreeSet<&str> = live.iter().map(|(_, rule)| rule.as_str()).collect();
+    assert!(rules.contains("path-traversal") && rules.contains("ssrf-metadata"), "{live:?}");
+    watch.end(Signal::TERM);
+    recording.end(Signal::TERM);
+
+    let mut command = Command::new(agent());
+    let output = command.arg("replay").arg(&tape).args(["--json", "--policy", "shipped"]).output().unwrap();
+    let events = String::from_utf8(output.stdout).unwrap();
+    let events = events.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let replayed: BTreeSet<_> =
+        events.filter(|event| event["finding"].is_object() && event["session"]["id"].to_string() == session).map(|event| finding(&event)).collect();
+    assert_eq!(replayed, live);
+}
