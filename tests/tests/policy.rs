@@ -182,7 +182,11 @@ fn a_rule_kills_the_server_of_a_loop_and_nobody_else() {
         });
         seen.insert(action["actionId"].as_str().unwrap().to_owned());
         let victim = &action["processes"][0]["process"];
-        assert_eq!((&action["kind"], &action["outcome"], &action["rule"]), (&json!("KILL"), &json!("DONE"), &json!("too-many")), "{what}: {action}");
+        assert_eq!(
+            (&action["kind"], &action["outcome"], &action["rule"]),
+            (&json!("KILL"), &json!("DONE"), &json!("too-many")),
+            "{what}: {action}"
+        );
         assert!(victim["exe"].as_str().unwrap().contains(exe), "{what}: {victim}");
         assert_eq!(action["processes"].as_array().unwrap().len(), 1, "{what}: {action}");
         assert!(action["latencyNs"].is_string() && action["findingId"].as_str().unwrap().len() == 32, "{what}: {action}");
@@ -303,7 +307,9 @@ fn a_recording_judged_again_gives_the_findings_of_the_day() {
     let output = command.arg("replay").arg(&tape).args(["--json", "--policy", "shipped"]).output().unwrap();
     let events = String::from_utf8(output.stdout).unwrap();
     let events = events.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let replayed: BTreeSet<_> =
-        events.filter(|event| event["finding"].is_object() && event["session"]["id"].to_string() == session).map(|event| finding(&event)).collect();
+    let replayed: BTreeSet<_> = events
+        .filter(|event| event["finding"].is_object() && event["session"]["id"].to_string() == session)
+        .map(|event| finding(&event))
+        .collect();
     assert_eq!(replayed, live);
 }

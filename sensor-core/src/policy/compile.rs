@@ -77,7 +77,7 @@ pub struct Policy {
     pub(super) names: Names,
     pub(super) windows: Vec<Window>,
     pub(super) firsts: Vec<Window>,
-    pub(super) needs: Needs,
+    pub(super) needs: [Needs; Kinds::NAMES.len()],
     pub(super) index: [Index; Kinds::NAMES.len()],
 }
 
@@ -99,9 +99,14 @@ impl Policy {
             names: Names::default(),
             windows: Vec::new(),
             firsts: Vec::new(),
-            needs: Needs::empty(),
+            needs: Default::default(),
             index: Default::default(),
         }
+    }
+
+    /// What must be remembered at a kind of event.
+    pub(super) fn needs(&self, kind: Kinds) -> Needs {
+        self.needs.get(kind.place()).copied().unwrap_or_default()
     }
 
     /// Takes a policy file.
@@ -297,7 +302,7 @@ impl Compiler<'_> {
             text
         });
         let names = std::mem::take(&mut self.names);
-        let mut policy = Policy { rules, digest, names, windows, firsts, needs: Needs::empty(), index: Default::default() };
+        let mut policy = Policy { rules, digest, names, windows, firsts, needs: Default::default(), index: Default::default() };
         policy.needs = needs(&policy);
         policy.index = index(&policy.rules);
         policy
@@ -401,32 +406,37 @@ impl Compiler<'_> {
     }
 }
 
-/// What must be remembered for these rules.
-fn needs(policy: &Policy) -> Needs {
-    let windows = policy.windows.iter().chain(&policy.firsts);
-    let by = windows.clone().flat_map(|window| window.by.iter().copied());
-    let asked = windows.flat_map(|window| window.only.iter().chain(&window.sum)).chain(policy.rules.iter().map(|rule| &rule.when));
-    let names = asked.flat_map(|expression| expression.names().iter().copied()).chain(by);
-    names.fold(Needs::empty(), |needs, name| {
-        needs
-            | match name {
-                Name::Field(Field::CallArgumentsHash) => Needs::ARGUMENTS,
-                Name::Field(Field::SessionCalls) => Needs::SESSIONS,
-                Name::Field(Field::SessionPrevious) => Needs::SESSIONS | Needs::ARGUMENTS,
-                Name::Field(
-                    Field::CallListed
-                    | Field::CallAnnotated
-                    | Field::CallReadOnlyHint
-                    | Field::CallDestructiveHint
-                    | Field::ToolNew
-                    | Field::ToolChanged
-                    | Field::ToolChanges
-                    | Field::ToolShadows,
-                ) => Needs::TOOLS,
-                Name::Field(Field::DetectSecrets | Field::DetectSecretTravels) => Needs::SECRETS,
-                _ => Needs::empty(),
+/// What must be remembered for these rules, at each kind of event.
+fn needs(policy: &Policy) -> [Needs; Kinds::NAMES.len()] {
+    let mut all = [Needs::empty(); Kinds::NAMES.len()];
+    let mut add = |kinds: Kinds, needs: Needs| {
+        for kind in kinds.iter() {
+            if let Some(of_kind) = all.get_mut(kind.place()) {
+                *of_kind |= needs;
             }
-    })
+        }
+    };
+    let windows = policy.windows.iter().chain(&policy.firsts);
+    let by = windows.clone().flat_map(|window| window.by.iter().map(|name| (window.on, *name)));
+    let asked = windows.flat_map(|window| window.only.iter().chain(&window.sum).map(|asked| (window.on, asked)));
+    let asked = asked.chain(policy.rules.iter().filter(|rule| rule.enabled).map(|rule| (rule.on, &rule.when)));
+    let calls = Kinds::CALL | Kinds::RESULT;
+    for (on, name) in asked.flat_map(|(on, asked)| asked.names().iter().map(move |name| (on, *name))).chain(by) {
+        let Name::Field(field) = name else { continue };
+        match field {
+            Field::CallArgumentsHash => add(Kinds::CALL, Needs::ARGUMENTS),
+            Field::SessionCalls => add(calls | on, Needs::SESSIONS),
+            Field::SessionPrevious => add(calls | on, Needs::SESSIONS | Needs::ARGUMENTS | Needs::PREVIOUS),
+            Field::CallListed | Field::CallAnnotated | Field::CallReadOnlyHint | Field::CallDestructiveHint => {
+                add(Kinds::TOOL | on, Needs::TOOLS);
+            }
+            Field::ToolNew | Field::ToolChanged | Field::ToolChanges | Field::ToolShadows => add(Kinds::TOOL, Needs::TOOLS),
+            Field::DetectSecrets => add(on, Needs::SECRETS),
+            Field::DetectSecretTravels => add(calls | on, Needs::SECRETS),
+            _ => {}
+        }
+    }
+    all
 }
 
 /// The field by which the rules of a kind are indexed.

@@ -184,7 +184,7 @@ impl Judge {
     fn asks(&self, kind: Kinds) -> bool {
         let index = self.policy.index.get(kind.place());
         let has_rules = index.is_some_and(|index| !index.always.is_empty() || !index.by_name.is_empty());
-        has_rules || (kind == Kinds::TOOL && !self.policy.needs.is_empty())
+        has_rules || !self.policy.needs(kind).is_empty()
     }
 
     fn judge_one(&mut self, subject: &Subject<'_>, found: &mut dyn FnMut(&Subject<'_>, Finding<'_>)) {
@@ -192,7 +192,7 @@ impl Judge {
         if policy.rules.is_empty() {
             return;
         }
-        let known = self.memory.note(subject, policy.needs);
+        let known = self.memory.note(subject, policy.needs(subject.kind));
         let mut counts = vec![(0, 0.0); policy.windows.len()];
         let mut firsts = vec![false; policy.firsts.len()];
         self.count(subject, &policy, &known, &mut counts, &mut firsts);
@@ -463,7 +463,7 @@ impl View<'_> {
 /// What a rule's condition makes of an event, part by part.
 pub(super) fn explain(judge: &mut Judge, subject: &Subject<'_>, found: &mut dyn FnMut(&Rule, bool, Vec<super::Part>)) {
     let policy = Arc::clone(&judge.policy);
-    let known = judge.memory.note(subject, policy.needs);
+    let known = judge.memory.note(subject, policy.needs(subject.kind));
     let mut counts = vec![(0, 0.0); policy.windows.len()];
     let mut firsts = vec![false; policy.firsts.len()];
     judge.count(subject, &policy, &known, &mut counts, &mut firsts);

@@ -176,13 +176,17 @@ impl Memory {
                 if needs.contains(Needs::SESSIONS) {
                     let request = self.keyed.bytes(subject.request_id.as_bytes());
                     let (record, _) = self.sessions.entry(session, Session::default);
-                    known.previous = record.previous.iter().cloned().collect();
+                    if needs.contains(Needs::PREVIOUS) {
+                        known.previous = record.previous.iter().cloned().collect();
+                    }
                     record.calls += 1;
                     known.calls = record.calls;
-                    record.previous.truncate(PREVIOUS - 1);
-                    let tool = subject.tool.get(..subject.tool.floor_char_boundary(128)).unwrap_or_default().to_owned();
-                    let (arguments, time) = (known.arguments, subject.time);
-                    record.previous.push_front(Previous { tool, arguments, time, request, failed: None });
+                    if needs.contains(Needs::PREVIOUS) {
+                        record.previous.truncate(PREVIOUS - 1);
+                        let tool = subject.tool.get(..subject.tool.floor_char_boundary(128)).unwrap_or_default().to_owned();
+                        let (arguments, time) = (known.arguments, subject.time);
+                        record.previous.push_front(Previous { tool, arguments, time, request, failed: None });
+                    }
                 }
             }
             Kinds::RESULT if needs.contains(Needs::SESSIONS) => {

@@ -69,6 +69,8 @@ bitflags::bitflags! {
         const TOOLS = 1 << 2;
         /// Secrets.
         const SECRETS = 1 << 3;
+        /// The calls of a session one by one, not only their number.
+        const PREVIOUS = 1 << 4;
     }
 }
 

@@ -9,12 +9,17 @@ use sensor_core::{
     redact::Level,
     testing::Traffic,
 };
-use sensor_user::export::{Outgoing, Shared, event};
-use std::{sync::Arc, time::Instant};
+use sensor_user::{
+    export::{Outgoing, Shared, event},
+    judging::{About, Judging, Loaded, Peers},
+};
+use std::{collections::HashMap, fmt::Write as _, sync::Arc, time::Instant};
 
 const SESSIONS: usize = 20;
 const MESSAGE: usize = 300;
 const FLOOR: f64 = 250_000.0;
+/// The same with the shipped rules on.
+const JUDGED: f64 = 150_000.0;
 
 /// Takes events as far as the row goes.
 struct Taker {
@@ -23,6 +28,9 @@ struct Taker {
     peer: Option<Arc<Shared<v1::Peer>>>,
     buffer: Vec<u8>,
     events: u64,
+    judging: Option<Judging>,
+    peers: Peers,
+    sessions: HashMap<u64, Arc<Shared<v1::Session>>>,
 }
 
 impl Sink for Taker {
@@ -40,6 +48,12 @@ impl Sink for Taker {
             };
             outgoing.encode(&mut self.buffer);
         }
+        if let Some(judging) = self.judging.as_mut().filter(|judging| judging.wants(&event.body)) {
+            let session = self.sessions.entry(event.session.id.0).or_insert_with(|| Shared::new(event::session(event.session)));
+            let mut found = Vec::new();
+            judging.judge(event, &About { id: event.id, time: None, node: "node", session, peers: &self.peers }, &mut found);
+            std::hint::black_box(found);
+        }
         std::hint::black_box((&self.buffer, event));
     }
 
@@ -53,33 +67,71 @@ fn peer() -> v1::Peer {
     v1::Peer { pid: 4321, exe: "/usr/bin/node".to_owned(), ancestors: vec![ancestor; 10], ..Default::default() }
 }
 
+/// What is measured.
+#[derive(Clone, Copy)]
+struct Way<'a> {
+    level: Level,
+    encode: bool,
+    policy: Option<&'a Loaded>,
+}
+
 /// Measures the rows.
 pub fn rows(ci: bool) -> anyhow::Result<Vec<Row>> {
     let messages = if ci { 4_000 } else { 400_000 };
     let rounds = if ci { 1 } else { 7 };
+    let shipped = Loaded::shipped().map_err(anyhow::Error::msg)?;
+    let (hundred, thousand) = (made(100)?, made(1_000)?);
+    let plain = Way { level: Level::Redacted, encode: false, policy: None };
+    let judged = |policy| Way { policy: Some(policy), ..plain };
+    let row = |what: &str, way, floor| row(what, way, floor, messages, rounds);
     Ok(vec![
-        row("user space: chunk to redacted event, 300-byte messages, one core", Level::Redacted, false, messages, rounds),
-        row("… with the event and its peers encoded as protobuf", Level::Redacted, true, messages, rounds),
-        row("… without payload", Level::None, false, messages, rounds),
+        row("user space: chunk to redacted event, 300-byte messages, one core", plain, FLOOR),
+        row("… with the event and its peers encoded as protobuf", Way { encode: true, ..plain }, FLOOR),
+        row("… without payload", Way { level: Level::None, ..plain }, FLOOR),
+        row("… judged by all shipped rules", judged(&shipped), JUDGED),
+        row("… judged by 100 rules of all kinds", judged(&hundred), JUDGED),
+        row("… judged by 1,000 rules of all kinds", judged(&thousand), JUDGED),
     ])
 }
 
-fn row(what: &str, level: Level, encode: bool, messages: usize, rounds: usize) -> Row {
-    let mut rates: Vec<f64> = (0..rounds).map(|_| rate(level, encode, messages)).collect();
+/// A policy of so many rules, of kinds that operators write: on a tool, on an error, on a method, on what is detected.
+fn made(rules: usize) -> anyhow::Result<Loaded> {
+    let mut text = "version: 1\nwindows: {calls: {on: call, by: [session.id, call.tool], within: 60s}}\nrules:\n".to_owned();
+    for number in 0..rules {
+        let (on, when) = match number % 4 {
+            0 => ("call", format!("call.tool == \"tool_{number}\" && call.arguments.limit > {number}")),
+            1 => ("result", format!("result.isError && call.tool != \"tool_{number}\"")),
+            2 => ("message", format!("message.method == \"methods/{number}\" && message.bytes > {number}")),
+            _ => ("call", format!("window.calls.count > {} && detect.pathTraversal", 1_000_000 + number)),
+        };
+        writeln!(text, "  - {{id: r{number}, title: made, on: {on}, when: '{when}', severity: low}}")?;
+    }
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("policy.yaml");
+    std::fs::write(&file, text)?;
+    Loaded::read(&file).map_err(anyhow::Error::msg)
+}
+
+fn row(what: &str, way: Way<'_>, floor: f64, messages: usize, rounds: usize) -> Row {
+    let mut rates: Vec<f64> = (0..rounds).map(|_| rate(way, messages)).collect();
     rates.sort_by(f64::total_cmp);
     let median = rates[rates.len() / 2];
     Row {
         what: what.to_owned(),
         measured: format!("{median:.0} messages/s"),
-        to_hold: format!("≥ {FLOOR:.0} messages/s"),
-        held: Some(median >= FLOOR),
+        to_hold: format!("≥ {floor:.0} messages/s"),
+        held: Some(median >= floor),
     }
 }
 
-fn rate(level: Level, encode: bool, messages: usize) -> f64 {
+fn rate(way: Way<'_>, messages: usize) -> f64 {
+    let Way { level, encode, policy } = way;
     let inputs = Traffic::new(SESSIONS, MESSAGE).take(messages);
     let mut engine = Engine::new(Config { level, ..Config::default() });
-    let mut taker = Taker { encode, session: None, peer: None, buffer: Vec::new(), events: 0 };
+    let peer = Shared::new(peer());
+    let peers = Peers { client: Some(Arc::clone(&peer)), server: Some(peer), ..Peers::default() };
+    let judging = policy.map(|loaded| Judging::live(loaded.clone(), 7));
+    let mut taker = Taker { encode, session: None, peer: None, buffer: Vec::new(), events: 0, judging, peers, sessions: HashMap::new() };
     let begin = Instant::now();
     for input in &inputs {
         input.feed(&mut engine, &mut taker);
