@@ -257,7 +257,10 @@ fn python<'a>(launcher: &'static str, words: &[&'a str]) -> Option<Asked<'a>> {
     if spec.contains("://") {
         return Some(of_address(launcher, spec));
     }
-    let split = ["==", "@", ">=", "<=", "~=", "!=", ">", "<"].iter().filter_map(|sign| spec.find(sign).map(|at| (at, sign.len()))).min();
+    let split = ["==", "@", ">=", "<=", "~=", "!=", ">", "<"]
+        .iter()
+        .filter_map(|sign| spec.find(sign).map(|at| (at, sign.len())))
+        .min_by_key(|(at, length)| (*at, usize::MAX - length));
     let (package, version) = match split {
         Some((at, length)) => (spec.get(..at).unwrap_or_default(), spec.get(at + length..).unwrap_or_default()),
         None => (spec, ""),

@@ -22,7 +22,8 @@ pub(super) fn look(text: &str, seen: Seen, role: Role, disguised: bool, found: &
     if text.len() <= LONGEST && (seen & (bytes::SPACE | bytes::CODE) == 0 || role == Role::Path || is_rooted(text)) && !text.contains('\n')
     {
         path(text, seen, role == Role::Path, disguised, found);
-        if seen & bytes::SPACE == 0 || seen & bytes::SLASH == 0 {
+        let parts = seen & (bytes::SPACE | bytes::CODE) != 0 || text.contains(['=', ',', ';', '|', '&']);
+        if !parts || (role == Role::Path && !text.contains('=')) {
             return;
         }
     }

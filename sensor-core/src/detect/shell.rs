@@ -200,6 +200,9 @@ const DOUBTFUL: &[&[u8]] = &[
     b"cmd",
 ];
 
+/// Bytes behind a sign in which its command must begin and end: what is farther away would cost too much in hostile text.
+const REACH: usize = 192;
+
 /// Looks for shapes in a text.
 pub(super) fn look(text: &str, found: &mut Arguments) {
     for hit in AUTOMATON.find_iter(text) {
@@ -211,7 +214,7 @@ pub(super) fn look(text: &str, found: &mut Arguments) {
     let mut at = 0;
     let mut quoted = 0_usize;
     while let Some(byte) = bytes.get(at) {
-        let rest = bytes.get(at + 1..).unwrap_or_default();
+        let rest = bytes.get(at + 1..bytes.len().min(at + REACH)).unwrap_or_default();
         let before = at.checked_sub(1).and_then(|at| bytes.get(at)).copied();
         match byte {
             b';' | b'|' | b'&' | b'\n' | b'\r' if separates(*byte, before, rest) => name(&mut found.shell, "separator"),

@@ -32,7 +32,7 @@ fn walk(value: Value<'_>, reading: &mut Reading) {
 fn string(value: Value<'_>, reading: &mut Reading) {
     let written = content(value);
     // Common keys and short words: nothing that instructs is shorter.
-    if written.len() < 8 {
+    if written.len() < 8 && written.is_ascii() {
         return;
     }
     // `\n` and the like do not stand in the way; `\u` may stand for anything.

@@ -126,7 +126,7 @@ fn an_address_inside_is_known_however_it_is_written() {
         "x.svc.cluster.local",
     ] {
         let shown = argument("url", &format!("http://{host}/x"));
-        assert_eq!(shown.internal_addresses.len(), 1, "{host}: {shown:?}");
+        assert!(!shown.internal_addresses.is_empty(), "{host}: {shown:?}");
         assert!(!shown.metadata_address, "{host}");
     }
     for host in [

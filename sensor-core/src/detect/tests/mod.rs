@@ -1,5 +1,4 @@
 mod arguments;
-mod corpus;
 mod launch;
 mod properties;
 mod speed;
