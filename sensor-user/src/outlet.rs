@@ -347,7 +347,7 @@ impl Outlet {
     #[must_use]
     pub fn losses(&mut self) -> Vec<v1::loss::Count> {
         let mut losses = self.exporter.losses();
-        losses.extend(self.recorder.as_mut().map(Recorder::losses).unwrap_or_default());
+        losses.extend(self.recorder.as_ref().map(Recorder::losses).unwrap_or_default());
         losses
     }
 

@@ -7,13 +7,20 @@
 //! Invariants: items of a stream are written in the order in which they came; who a process is stands before the first item with it,
 //! and again when more is known; the engine's sweeps stand where they happened, so that a replay does then what was done live.
 
-use super::{Choice, Owned, Spool, held::Held, kin::Kin};
+use super::{
+    Choice, Owned, Spool,
+    held::{Held, Overflow},
+    kin::Kin,
+};
 use crate::{
     capture::{Record, kin, process_of},
     export::Outgoing,
     identity::Known,
 };
-use mcp_sensor_proto::v1::{self, Audit, audit, loss::Count};
+use mcp_sensor_proto::v1::{
+    self, Audit, audit,
+    loss::{Count, Place, Reason},
+};
 use recording::{Item, Level};
 use rustc_hash::{FxHashMap, FxHashSet};
 use sensor_core::{
@@ -281,13 +288,14 @@ impl Recorder {
 
     /// What did not get into the recording so far.
     #[must_use]
-    pub fn losses(&mut self) -> Vec<Count> {
-        let overflowed = self.held.take_overflowed();
+    pub fn losses(&self) -> Vec<Count> {
+        let mut losses = self.spool.losses();
+        let Overflow { items: count, bytes } = self.held.lost();
         // A session chosen late has no claim on its beginning; where all are recorded, what is held is needed.
-        if overflowed > 0 && matches!(self.plan.choice, Choice::All) {
-            tracing::warn!(bytes = overflowed, "the recording's memory was full: what was not known to be MCP yet was given up");
+        if count > 0 && matches!(self.plan.choice, Choice::All) {
+            losses.push(Count { place: Place::Recording.into(), reason: Reason::Memory.into(), count, bytes });
         }
-        self.spool.losses()
+        losses
     }
 
     /// Why the file could not be written, once.
@@ -307,7 +315,7 @@ impl Recorder {
     /// What the sensor tells of its end.
     #[must_use]
     pub fn audit_stop(&self) -> Audit {
-        let lost: u64 = self.spool.losses().iter().map(|count| count.count).sum();
+        let lost: u64 = self.losses().iter().map(|count| count.count).sum();
         let detail = if lost == 0 { String::new() } else { format!("{lost} items did not get into it") };
         self.audit(audit::Kind::RecordingStopped, detail)
     }
