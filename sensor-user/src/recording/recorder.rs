@@ -34,6 +34,12 @@ use std::sync::Arc;
 /// Processes whose identity as written is remembered; beyond it all are written anew.
 const WRITTEN: usize = 32 * 1024;
 
+/// Time between two sweeps that are written though they found nothing, where files roll: a replay that begins with a later file has
+/// seen less, and waits for time to pass where the live engine had no need to. In nanoseconds.
+const SWEEP: Time = 100_000_000;
+/// How long after the last item of a stream. What can wait for longer is no part of a session yet.
+const ATTENTIVE: Time = 5_000_000_000;
+
 /// What is to be recorded.
 pub struct Plan {
     /// How much of the traffic.
@@ -44,6 +50,8 @@ pub struct Plan {
     pub memory: usize,
     /// The level of the recording that is recorded again; `None` where it is live traffic.
     pub source: Option<Level>,
+    /// It goes to files that follow each other.
+    pub rolls: bool,
     /// Where it goes: a file or a folder, for people.
     pub subject: String,
     /// What is recorded, in words.
@@ -84,6 +92,10 @@ pub struct Recorder {
     fresh: Vec<StreamKey>,
     /// When the engine swept last, where that was not written yet.
     swept: Option<Time>,
+    /// The last sweep that was written.
+    ticked: Time,
+    /// When the last item of a stream was written.
+    wrote: Time,
     now: Time,
     redactor: Redactor,
     tape: Tape,
@@ -106,6 +118,8 @@ impl Recorder {
             current: None,
             fresh: Vec::new(),
             swept: None,
+            ticked: 0,
+            wrote: 0,
             now: 0,
             redactor: Redactor::new(redact::Level::Redacted),
             tape: Tape::new(),
@@ -261,8 +275,12 @@ impl Recorder {
     }
 
     /// The engine swept.
-    pub const fn swept(&mut self, now: Time) {
+    pub fn swept(&mut self, now: Time) {
         self.swept = Some(now);
+        let is_due = now >= self.ticked.saturating_add(SWEEP) && now < self.wrote.saturating_add(ATTENTIVE);
+        if self.plan.rolls && is_due && self.fresh.is_empty() {
+            self.catch_up();
+        }
     }
 
     /// An event of the sensor about itself.
@@ -410,6 +428,7 @@ impl Recorder {
     /// Writes an item of a stream, and before it what it needs.
     fn give(&mut self, item: Owned, known: &mut Known) {
         self.catch_up();
+        self.wrote = self.now;
         let Some(process) = process(&item.lend()) else {
             self.spool.push(item);
             return;
@@ -450,6 +469,7 @@ impl Recorder {
     /// Writes the engine's last sweep, where that is not written yet.
     fn catch_up(&mut self) {
         if let Some(time) = self.swept.take() {
+            self.ticked = time;
             self.write(&Item::Tick { time });
         }
     }
