@@ -223,9 +223,9 @@ impl Outlet {
         }
     }
 
-    /// Gives out the events whose peers are known by now.
-    pub fn release_known(&mut self) {
-        self.release(self.now);
+    /// Gives out the events whose peers are known by now, before an item of a recording: how long they waited is in its time.
+    pub fn release_known(&mut self, time: Option<Time>) {
+        self.release(self.now.max(time.unwrap_or(0)));
     }
 
     /// Gives out every event that waits.

@@ -8,7 +8,7 @@
 //! and again when more is known; the engine's sweeps stand where they happened, so that a replay does then what was done live.
 
 use super::{
-    Choice, Owned, Spool,
+    Choice, Owned, Plan, Spool,
     held::{Held, Overflow},
     kin::Kin,
 };
@@ -39,24 +39,6 @@ const WRITTEN: usize = 32 * 1024;
 const SWEEP: Time = 100_000_000;
 /// How long after the last item of a stream. What can wait for longer is no part of a session yet.
 const ATTENTIVE: Time = 5_000_000_000;
-
-/// What is to be recorded.
-pub struct Plan {
-    /// How much of the traffic.
-    pub level: Level,
-    /// Which sessions.
-    pub choice: Choice,
-    /// Bytes held in memory of what may have to be recorded yet.
-    pub memory: usize,
-    /// The level of the recording that is recorded again; `None` where it is live traffic.
-    pub source: Option<Level>,
-    /// It goes to files that follow each other.
-    pub rolls: bool,
-    /// Where it goes: a file or a folder, for people.
-    pub subject: String,
-    /// What is recorded, in words.
-    pub filter: String,
-}
 
 /// A session whose streams are known.
 #[derive(Default)]
@@ -92,6 +74,8 @@ pub struct Recorder {
     fresh: Vec<StreamKey>,
     /// When the engine swept last, where that was not written yet.
     swept: Option<Time>,
+    /// Something was found in that sweep.
+    found: bool,
     /// The last sweep that was written.
     ticked: Time,
     /// When the last item of a stream was written.
@@ -118,6 +102,7 @@ impl Recorder {
             current: None,
             fresh: Vec::new(),
             swept: None,
+            found: false,
             ticked: 0,
             wrote: 0,
             now: 0,
@@ -178,8 +163,24 @@ impl Recorder {
     }
 
     /// Something was found in a stream: where a sweep found it, its time is the sweep's, though no event may come of it yet.
-    fn found(&mut self, stream: StreamKey) {
-        if self.swept.is_some() && self.fresh.is_empty() && self.streams.get(&stream).is_some_and(|of| of.chosen) {
+    fn found(&mut self, stream: StreamKey, known: &mut Known) {
+        let in_sweep = self.swept.is_some();
+        if in_sweep && self.fresh.is_empty() && self.streams.get(&stream).is_some_and(|of| of.chosen) {
+            self.sweep_found();
+        }
+        // A sweep comes before the record that the engine has, and finds something in other streams.
+        let of_sweep = in_sweep && self.current.as_ref().is_some_and(|(current, _)| *current != stream);
+        if self.reframes() && !of_sweep {
+            self.pass(known);
+        }
+    }
+
+    /// The last sweep found something. A sweep first frames what waited and then does what is due: where messages are recorded it
+    /// stands behind those that it framed, for a replay has them before it does the rest.
+    fn sweep_found(&mut self) {
+        if self.reframes() {
+            self.found = true;
+        } else {
             self.catch_up();
         }
     }
@@ -191,7 +192,7 @@ impl Recorder {
 
     /// A message was framed.
     pub fn framed(&mut self, framed: &Framed<'_>, known: &mut Known) {
-        self.found(framed.stream);
+        self.found(framed.stream, known);
         if !self.reframes() {
             return;
         }
@@ -203,7 +204,6 @@ impl Recorder {
             self.redactor.value(root, usize::MAX, &mut text);
         }
         let item = Owned::of(&Item::Message(Framed { bytes: text.as_bytes(), ..*framed }));
-        self.pass(known);
         self.of_stream(framed.stream, item, known);
         text.shrink_to(1 << 20);
         self.scratch = text;
@@ -211,7 +211,7 @@ impl Recorder {
 
     /// Something else was found in a stream.
     pub fn between(&mut self, stream: StreamKey, epoch: Time, time: Time, what: Between, known: &mut Known) {
-        self.found(stream);
+        self.found(stream, known);
         if !self.reframes() {
             return;
         }
@@ -219,7 +219,6 @@ impl Recorder {
             Between::Noise(bytes) => Item::Noise { time, stream, epoch, bytes },
             Between::Gap(bytes, reasons) => Item::Gap { time, stream, epoch, bytes, reasons },
         };
-        self.pass(known);
         self.of_stream(stream, Owned::of(&item), known);
     }
 
@@ -259,14 +258,16 @@ impl Recorder {
 
     /// An event of a session.
     pub fn event(&mut self, session: SessionId, event: &Outgoing, is_end: bool, known: &mut Known) {
-        self.pass(known);
+        if is_end || self.swept.is_none() || !self.reframes() {
+            self.pass(known);
+        }
         if !self.sessions.get(&session).is_some_and(|record| record.chosen) {
             if self.plan.choice.is_for(event) {
                 self.choose(session);
             }
-        } else if self.fresh.is_empty() {
+        } else if self.fresh.is_empty() && self.swept.is_some() {
             // It may have come of the sweep that is under way.
-            self.catch_up();
+            self.sweep_found();
         }
         if is_end {
             self.settle(known);
@@ -276,6 +277,9 @@ impl Recorder {
 
     /// The engine swept.
     pub fn swept(&mut self, now: Time) {
+        if self.found {
+            self.catch_up();
+        }
         self.swept = Some(now);
         let is_due = now >= self.ticked.saturating_add(SWEEP) && now < self.wrote.saturating_add(ATTENTIVE);
         if self.plan.rolls && is_due && self.fresh.is_empty() {
@@ -427,7 +431,10 @@ impl Recorder {
 
     /// Writes an item of a stream, and before it what it needs.
     fn give(&mut self, item: Owned, known: &mut Known) {
-        self.catch_up();
+        let is_framed = matches!(item.lend(), Item::Message(_) | Item::Noise { .. } | Item::Gap { .. });
+        if !(is_framed && self.reframes()) {
+            self.catch_up();
+        }
         self.wrote = self.now;
         let Some(process) = process(&item.lend()) else {
             self.spool.push(item);
@@ -468,6 +475,7 @@ impl Recorder {
 
     /// Writes the engine's last sweep, where that is not written yet.
     fn catch_up(&mut self) {
+        self.found = false;
         if let Some(time) = self.swept.take() {
             self.ticked = time;
             self.write(&Item::Tick { time });
