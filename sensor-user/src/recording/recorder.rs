@@ -10,7 +10,7 @@
 use super::{
     Choice, Owned, Plan, Spool,
     held::{Held, Overflow},
-    kin::Kin,
+    kin::{Kin, process},
 };
 use crate::{
     capture::{Record, kin, process_of},
@@ -29,8 +29,10 @@ use sensor_core::{
     json::Tape,
     redact::{self, Redactor},
 };
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
+/// Sessions that have ended and are remembered.
+const CLOSED: usize = 128;
 /// Processes whose identity as written is remembered; beyond it all are written anew.
 const WRITTEN: usize = 32 * 1024;
 
@@ -64,6 +66,8 @@ pub struct Recorder {
     kin: Kin,
     streams: FxHashMap<StreamKey, Stream>,
     sessions: FxHashMap<SessionId, Session>,
+    /// Those recorded that ended last: their last event may still wait until it is known who its peers are.
+    closed: VecDeque<SessionId>,
     /// Who a process is, as it was written last.
     written: FxHashMap<ProcessId, Arc<v1::Peer>>,
     /// Processes in the recording of which more will be known in a moment.
@@ -97,6 +101,7 @@ impl Recorder {
             kin: Kin::default(),
             streams: FxHashMap::default(),
             sessions: FxHashMap::default(),
+            closed: VecDeque::new(),
             written: FxHashMap::default(),
             unresolved: FxHashSet::default(),
             current: None,
@@ -248,7 +253,7 @@ impl Recorder {
 
     /// An event with these peers goes out.
     pub fn names(&mut self, session: SessionId, peers: [Option<ProcessId>; 2], known: &mut Known) {
-        if self.sessions.get(&session).is_some_and(|record| record.chosen) {
+        if self.closed.contains(&session) || self.sessions.get(&session).is_some_and(|record| record.chosen) {
             self.settle(known);
             for process in peers.into_iter().flatten() {
                 self.introduce(process, known);
@@ -419,6 +424,10 @@ impl Recorder {
 
     fn ended(&mut self, session: SessionId) {
         let Some(record) = self.sessions.remove(&session) else { return };
+        if record.chosen {
+            self.closed.truncate(CLOSED - 1);
+            self.closed.push_front(session);
+        }
         for stream in record.streams {
             if let Some(of) = self.streams.get_mut(&stream) {
                 of.sessions.retain(|other| *other != session);
@@ -484,15 +493,5 @@ impl Recorder {
 
     fn write(&self, item: &Item<'_>) {
         self.spool.push(Owned::of(item));
-    }
-}
-
-/// The process that an item of a stream is of.
-const fn process(item: &Item<'_>) -> Option<ProcessId> {
-    match item {
-        Item::Chunk(chunk) => Some(chunk.process),
-        Item::Touch(touch) => Some(touch.process),
-        Item::Passed(passed) => Some(passed.process),
-        _ => None,
     }
 }
