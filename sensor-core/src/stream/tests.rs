@@ -157,7 +157,7 @@ fn a_stream_of_which_the_beginning_is_elsewhere_waits_for_none_of_it() {
     assert_eq!(order.seen, ["abc"]);
     order.order.begin_at(2000);
     order.push(6, 1003, "def").push(6, 1010, "jkl").settle(7);
-    assert_eq!(order.seen, ["abc", "def", "gap 4 0", "jkl"]);
+    assert_eq!(order.seen, ["abc", "def", "gap 4 64", "jkl"]);
     // What has come already is not forgotten.
     let mut order = Order::default();
     order.push(1, 3, "def").order.begin_at(1000);
