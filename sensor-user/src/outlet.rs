@@ -334,9 +334,9 @@ impl Outlet {
         }
     }
 
-    /// Gives out the events whose peers are known by now.
-    pub fn release_known(&mut self) {
-        self.release(self.now);
+    /// Gives out the events whose peers are known by now, before an item of a recording: how long they waited is in its time.
+    pub fn release_known(&mut self, time: Option<Time>) {
+        self.release(self.now.max(time.unwrap_or(0)));
     }
 
     /// Gives out every event that waits.
@@ -526,7 +526,7 @@ impl Outlet {
     #[must_use]
     pub fn losses(&mut self) -> Vec<v1::loss::Count> {
         let mut losses = self.exporter.losses();
-        losses.extend(self.recorder.as_mut().map(Recorder::losses).unwrap_or_default());
+        losses.extend(self.recorder.as_ref().map(Recorder::losses).unwrap_or_default());
         losses
     }
 

@@ -320,7 +320,7 @@ fn learn(identities: &mut Identities, record: &Record<'_>) {
 /// Takes what a recording holds to where it went when it was recorded.
 fn replay(item: &Item<'_>, engine: &mut Engine, outlet: &mut Outlet) {
     if !matches!(item, Item::Process { .. }) {
-        outlet.release_known();
+        outlet.release_known(item.time());
     }
     match *item {
         Item::Process { id, ref peer, .. } => {

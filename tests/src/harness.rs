@@ -14,8 +14,11 @@ use crate::truth::{
     TruthLog,
     compare::{Options, Report, Seen, compare},
 };
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::{
+    collections::BTreeSet,
+    ffi::OsString,
     io::{BufRead as _, BufReader},
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
@@ -39,6 +42,8 @@ struct Said {
     ready: bool,
     ended: bool,
     trouble: Option<String>,
+    pid: Option<Pid>,
+    status: Option<ExitStatus>,
 }
 
 /// A sensor under test.
@@ -53,7 +58,7 @@ pub struct Sensor {
 /// Where it cannot capture: the tests need root.
 pub fn sensor() -> &'static Sensor {
     static SENSOR: OnceLock<&'static Sensor> = OnceLock::new();
-    SENSOR.get_or_init(|| Box::leak(Box::new(Sensor::new())).start())
+    SENSOR.get_or_init(|| Sensor::start(&["watch".into(), "--payload".into(), "full".into()]))
 }
 
 impl Default for Sensor {
@@ -118,33 +123,48 @@ impl Sensor {
         assert!(self.wait(READY, |said| said.ready), "the sensor does not say that it captures");
     }
 
-    fn start(&'static self) -> &'static Self {
+    /// Starts a sensor with these arguments, which prints every message as JSON, and waits until it captures.
+    ///
+    /// # Panics
+    /// Where it cannot capture: the tests need root.
+    #[must_use]
+    pub fn start(arguments: &[OsString]) -> &'static Self {
+        let sensor: &'static Self = Box::leak(Box::default());
+        let mut command = Command::new(agent());
+        command.args(arguments).args(["--json", "--messages"]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
         // The thread that starts the agent must live as long as this process: a parent's death signal is the thread's.
-        std::thread::spawn(|| {
-            let mut command = Command::new(agent());
-            command
-                .args(["watch", "--json", "--messages", "--payload", "full"])
-                .stdin(Stdio::null())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::inherit());
+        std::thread::spawn(move || {
             end_with_this_process(&mut command);
             match command.spawn() {
                 Ok(mut child) => {
+                    sensor.lock().pid = Some(Pid::from_child(&child));
                     let output = child.stdout.take().expect("its output is a pipe");
-                    self.read(output, child);
+                    sensor.read(output, child);
                 }
                 Err(error) => {
-                    self.lock().trouble = Some(format!("{command:?}: {error}; `cargo build -p sensor-user` makes it"));
+                    sensor.lock().trouble = Some(format!("{command:?}: {error}; `cargo build -p sensor-user` makes it"));
                 }
             }
-            self.lock().ended = true;
-            self.changed.notify_all();
+            sensor.lock().ended = true;
+            sensor.changed.notify_all();
         });
-        let ready = self.wait(READY, |said| said.ready || said.ended);
-        let said = self.lock();
+        let ready = sensor.wait(READY, |said| said.ready || said.ended);
+        let said = sensor.lock();
         assert!(ready && said.ready, "the sensor cannot capture: run as root, and see `mcp-sensor check`; {:?}", said.trouble);
         drop(said);
-        self
+        sensor
+    }
+
+    /// Interrupts it, and waits for its last event; gives how it ended.
+    ///
+    /// # Panics
+    /// Where it does not end.
+    pub fn stop(&self) -> ExitStatus {
+        let pid = self.lock().pid.expect("it was started");
+        kill_process(pid, Signal::INT).expect("it runs");
+        assert!(self.wait(SETTLED, |said| said.ended), "the sensor does not end");
+        self.lock().status.expect("it has ended")
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Said> {
@@ -155,7 +175,7 @@ impl Sensor {
         for line in BufReader::with_capacity(1 << 20, output).split(b'\n').map_while(Result::ok) {
             self.hear(&line);
         }
-        let _ = child.wait();
+        self.lock().status = child.wait().ok();
     }
 
     /// Waits until something holds; false where it does not within the time.
@@ -189,8 +209,23 @@ impl Sensor {
         self.wait(SETTLED, |said| said.trouble.is_some() || said.ended || !compare(&logs, &said.events, options).is_waiting());
         let said = self.lock();
         assert_eq!(said.trouble, None, "the sensor wrote a line that is no event");
-        assert!(!said.ended, "the sensor ended while it was needed");
         compare(&logs, &said.events, options)
+    }
+
+    /// The events of any kind in which one of the processes has part that logged something in a folder, each in a line.
+    #[must_use]
+    pub fn events_of(&self, folder: &Path) -> Vec<String> {
+        let logs = TruthLog::read_directory(folder).expect("the peers' logs");
+        assert!(!logs.is_empty(), "the peers logged nothing in {}", folder.display());
+        let pids: BTreeSet<u32> = logs.iter().map(|log| log.pid).collect();
+        let said = self.lock();
+        let messages = said.events.iter().filter(|event| [event.client, event.server].into_iter().flatten().any(|pid| pids.contains(&pid)));
+        let messages = messages.map(ToString::to_string);
+        let is_theirs = |value: &&Value| {
+            let pid = |side: &str| value[side]["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok());
+            ["client", "server"].into_iter().filter_map(pid).any(|pid| pids.contains(&pid))
+        };
+        messages.chain(said.values.iter().filter(is_theirs).map(Value::to_string)).collect()
     }
 }
 

@@ -75,10 +75,14 @@ impl Place {
     }
 
     fn sensor(&self) -> Running {
+        self.sensor_with(&[])
+    }
+
+    fn sensor_with(&self, settings: &[&str]) -> Running {
         let mut command = Command::new(agent());
         command.args(["run", "--payload", "full", "--log-level", "error", "--collector", &self.address()]);
         // Room for what half a minute of this load makes, and no long wait once the collector is there again.
-        command.args(["--buffer-mib", "256", "--backoff-max", "1s"]);
+        command.args(["--buffer-mib", "256", "--backoff-max", "1s"]).args(settings);
         Running::start(&mut command)
     }
 
@@ -312,5 +316,83 @@ fn of_two_subscribers_one_is_stopped_and_the_other_does_not_notice() {
     assert!(missed > 0, "the stopped subscriber missed nothing: the test proves nothing");
     println!("{found} messages right; the stopped subscriber got {events} and missed {missed}");
     drop((stopped, runtime));
+    collector.end(Signal::TERM);
+}
+
+/// A conversation of the raw peer.
+fn talk(folder: &Path, name: &str, arguments: &[&str]) {
+    let mut command = Command::new(beside("peer"));
+    command.arg("client").args(arguments).args(["--", "peer", "server"]);
+    let status = run(&mut command, folder, name);
+    assert!(status.success(), "{name}: {status}");
+}
+
+/// What the files in a folder say when they are replayed, one after the other; each must verify.
+fn replayed(files: &Path, verify: &[&str]) -> (usize, Sensor) {
+    let mut names: Vec<PathBuf> = std::fs::read_dir(files).unwrap().map(|entry| entry.unwrap().path()).collect();
+    names.sort();
+    let heard = Sensor::new();
+    for file in &names {
+        let verified = Command::new(agent()).arg("verify").arg(file).args(verify).output().unwrap();
+        assert!(verified.status.success(), "{}: {}", file.display(), String::from_utf8_lossy(&verified.stdout));
+        let said = Command::new(agent()).arg("replay").arg(file).args(["--json", "--messages", "--payload", "full"]).output().unwrap();
+        assert!(said.status.success(), "{}: {}", file.display(), String::from_utf8_lossy(&said.stderr));
+        said.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).for_each(|line| heard.hear(line));
+    }
+    (names.len(), heard)
+}
+
+#[test]
+fn rolled_recordings_together_hold_every_message_and_each_verifies() {
+    let place = Place::new();
+    let (logs, files) = (place.logs("logs"), place.logs("recordings"));
+    let key = place.0.path().join("recording.pem");
+    assert!(Command::new(agent()).arg("keygen").arg(&key).output().unwrap().status.success());
+    let collector = place.collector();
+    let subscriber = Subscriber::start(place.address());
+    let (folder, signing) = (files.to_str().unwrap(), key.to_str().unwrap());
+    let rolls = ["--record-to", folder, "--record-signing-key", signing, "--record-file-mib", "4", "--record-compress=false"];
+    let sensor = place.sensor_with(&[&rolls[..], &["--record-full"]].concat());
+    subscriber.heard.await_ready();
+    std::thread::scope(|scope| {
+        for name in ["one", "two", "three"] {
+            let logs = &logs;
+            // Messages of one record each: one that lies in two files is whole in neither.
+            scope.spawn(move || talk(logs, name, &["--slow-ms", "20", "--size", "12000", "--calls", "1200"]));
+        }
+    });
+    subscriber.wait("the end of every session", |got| got.closed >= 3);
+    let found = right(subscriber.heard, &logs);
+    sensor.end(Signal::TERM);
+    let public = key.with_extension("pub");
+    let (count, heard) = replayed(&files, &["--key", public.to_str().unwrap()]);
+    assert!(count >= 3, "{count} files: nothing rolled");
+    assert_eq!(right(&heard, &logs), found);
+    println!("{found} messages right, from {count} files");
+    subscriber.end();
+    collector.end(Signal::TERM);
+}
+
+#[test]
+fn a_session_that_went_wrong_is_recorded_with_what_was_before_and_others_are_not() {
+    let place = Place::new();
+    let (logs, good, files) = (place.logs("logs"), place.logs("good"), place.logs("recordings"));
+    let collector = place.collector();
+    let subscriber = Subscriber::start(place.address());
+    let folder = files.to_str().unwrap();
+    let sensor = place.sensor_with(&["--record-to", folder, "--record-incidents", "--record-before", "10m"]);
+    subscriber.heard.await_ready();
+    talk(&good, "good", &["--tool", "echo", "--calls", "50"]);
+    // Twenty calls that go well, and one during which the server dies.
+    talk(&logs, "wrong", &["--tool", "slow", "--slow-ms", "100", "--calls", "21", "--kill-server-after", "20"]);
+    subscriber.wait("the end of both sessions", |got| got.closed >= 2);
+    let found = right(subscriber.heard, &logs);
+    assert!(right(subscriber.heard, &good) > 0);
+    sensor.end(Signal::TERM);
+    let (count, heard) = replayed(&files, &[]);
+    assert!(count >= 1, "nothing was recorded");
+    assert_eq!(right(&heard, &logs), found, "all that was before is there");
+    assert_eq!(heard.events_of(&good), Vec::<String>::new());
+    subscriber.end();
     collector.end(Signal::TERM);
 }

@@ -9,6 +9,7 @@ mod fuzz;
 mod kernels;
 mod libraries;
 mod lint;
+mod long;
 mod package;
 mod privilege;
 mod process;
@@ -50,6 +51,7 @@ enum Command {
     Run(run::Args),
     Bench(bench::Args),
     Fuzz(fuzz::Args),
+    Long(long::Args),
     Kernels(kernels::Args),
     Package(package::Args),
 }
@@ -74,6 +76,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Run(args) => return run::run(&workspace, &args),
         Command::Bench(args) => bench::run(&workspace, &args)?,
         Command::Fuzz(args) => fuzz::run(&workspace, &args)?,
+        Command::Long(args) => long::run(&workspace, &args)?,
         Command::Kernels(args) => return kernels::run(&workspace, &args),
         Command::Package(args) => package::run(&workspace, &args)?,
     }

@@ -6,6 +6,7 @@
 mod folder;
 mod name;
 mod processes;
+mod streams;
 
 use crate::item::{Header, Item};
 use crate::manifest::Manifest;
@@ -14,6 +15,7 @@ pub use folder::{Folder, Storage};
 use name::Name;
 use processes::Processes;
 use std::io;
+use streams::Streams;
 
 /// How long after a failure a new file is tried, in nanoseconds.
 const RETRY: u64 = 5_000_000_000;
@@ -101,6 +103,7 @@ pub struct Rolling<S: Storage> {
     header: Header,
     node: String,
     processes: Processes,
+    streams: Streams,
     current: Option<Current<S::File>>,
     /// Closed files of this node with their sizes, the oldest first.
     files: Vec<(Name, String, u64)>,
@@ -117,7 +120,17 @@ impl<S: Storage> Rolling<S> {
         let mut files: Vec<_> =
             storage.list()?.into_iter().filter_map(|(file, size)| Name::parse(&file, &node).map(|name| (name, file, size))).collect();
         files.sort();
-        Ok(Self { storage, settings, header, node, processes: Processes::default(), current: None, files, retry_at: 0 })
+        Ok(Self {
+            storage,
+            settings,
+            header,
+            node,
+            processes: Processes::default(),
+            streams: Streams::default(),
+            current: None,
+            files,
+            retry_at: 0,
+        })
     }
 
     /// The file that is being written.
@@ -138,6 +151,7 @@ impl<S: Storage> Rolling<S> {
     /// left out alone.
     pub fn item(&mut self, now: u64, item: &Item<'_>) -> Result<(), RollError> {
         self.processes.learn(item);
+        self.streams.learn(item);
         let Some(current) = &mut self.current else {
             return Err(RollError { name: String::new(), lost: 1, source: io::Error::other("no file could be made") });
         };
@@ -150,7 +164,8 @@ impl<S: Storage> Rolling<S> {
     }
 
     /// Sees to it that there is a file that is neither too big nor too old, and tells where that began one: the moment for the caller
-    /// to record what a file begins with. The processes that may still be told of are in it already. After a failure it does nothing
+    /// to record what a file begins with. The processes that may still be told of are in it already, and who
+    /// is at the ends of their streams. After a failure it does nothing
     /// for five seconds.
     ///
     /// # Errors
@@ -285,7 +300,7 @@ impl<S: Storage> Rolling<S> {
         let header = Header { started: now, ..self.header.clone() };
         let mut begun = Writer::new(out, &header, options);
         if let Ok(writer) = &mut begun {
-            let named = self.processes.items().try_for_each(|item| writer.item(&item));
+            let named = self.processes.items().chain(self.streams.items()).try_for_each(|item| writer.item(&item));
             if let Err(error) = named {
                 begun = Err(error);
             }

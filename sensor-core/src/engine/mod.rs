@@ -127,16 +127,31 @@ impl Engine {
         }
     }
 
-    /// Puts a chunk into the order of its stream, and takes to the framer what is in order.
-    fn order(&mut self, slot: u32, chunk: &Chunk<'_>, sink: &mut dyn Sink) {
+    fn make_framing(&mut self, slot: u32) {
         let place = slot as usize;
         if self.framings.len() <= place {
             self.framings.resize_with(place + 1, || None);
         }
         let limit = self.core.config.message_bytes;
+        if let Some(framing) = self.framings.get_mut(place) {
+            framing.get_or_insert_with(|| Box::new(Framing::new(limit)));
+        }
+    }
+
+    /// A recording that begins in the middle of a stream says where: nothing of it comes that was before.
+    fn begin_at(&mut self, slot: u32, position: u64) {
+        self.make_framing(slot);
+        if let Some(Some(framing)) = self.framings.get_mut(slot as usize) {
+            framing.reassembler.begin_at(position);
+        }
+        self.account(slot);
+    }
+
+    /// Puts a chunk into the order of its stream, and takes to the framer what is in order.
+    fn order(&mut self, slot: u32, chunk: &Chunk<'_>, sink: &mut dyn Sink) {
+        self.make_framing(slot);
         let Self { core, tape, framings, .. } = self;
-        let Some(framing) = framings.get_mut(place) else { return };
-        let framing = framing.get_or_insert_with(|| Box::new(Framing::new(limit)));
+        let Some(Some(framing)) = framings.get_mut(slot as usize) else { return };
         let Framing { reassembler, ndjson, base, .. } = &mut **framing;
         reassembler.push(chunk, &mut |segment| feed(core, ndjson, base, tape, slot, segment, sink));
         self.account(slot);
@@ -151,8 +166,11 @@ impl Engine {
         self.core.stamp = touch.time;
         let Some(slot) = self.admit(touch.stream, touch.epoch, touch.since_birth, sink) else { return false };
         self.core.used(slot, touch.end, touch.process, (touch.offset, touch.moved), sink);
-        if touch.end == End::Writer && touch.moved > 0 {
-            self.confirm(slot, touch.offset.saturating_add(touch.moved), sink);
+        match (touch.end, touch.moved) {
+            (End::Writer, 1..) => self.confirm(slot, touch.offset.saturating_add(touch.moved), sink),
+            // Live, a writer that moves nothing may still be overtaken by what was before.
+            (End::Writer, 0) if touch.offset > 0 && self.core.config.paced => self.begin_at(slot, touch.offset),
+            _ => {}
         }
         let is_bound = self.core.is_bound(slot);
         if touch.unseen && is_bound {

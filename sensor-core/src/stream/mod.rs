@@ -115,6 +115,14 @@ impl Reassembler {
         (!self.waiting.is_empty() || !self.ahead.is_empty()).then_some(self.oldest.min(self.oldest_ahead))
     }
 
+    /// What comes before a position is not to be waited for: it is in another recording. Does nothing once something has come.
+    pub fn begin_at(&mut self, position: u64) {
+        if !self.began && self.waiting.is_empty() && self.ahead.is_empty() {
+            self.next = position;
+            self.began = position > 0;
+        }
+    }
+
     /// Another chunk of this stream, from either end.
     pub fn push(&mut self, chunk: &Chunk<'_>, out: &mut Out<'_>) {
         if chunk.ahead {

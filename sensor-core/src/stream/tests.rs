@@ -148,3 +148,19 @@ fn offsets_at_the_end_of_numbers_do_not_overflow() {
     order.push(1, u64::MAX - 1, "abc").push(1, u64::MAX, "d").settle(Time::MAX);
     assert_eq!(order.order.buffered(), 0);
 }
+
+#[test]
+fn a_stream_of_which_the_beginning_is_elsewhere_waits_for_none_of_it() {
+    let mut order = Order::default();
+    order.order.begin_at(1000);
+    order.push(5, 900, "x").push(5, 1000, "abc");
+    assert_eq!(order.seen, ["abc"]);
+    order.order.begin_at(2000);
+    order.push(6, 1003, "def").push(6, 1010, "jkl").settle(7);
+    assert_eq!(order.seen, ["abc", "def", "gap 4 64", "jkl"]);
+    // What has come already is not forgotten.
+    let mut order = Order::default();
+    order.push(1, 3, "def").order.begin_at(1000);
+    order.push(2, 0, "abc");
+    assert_eq!(order.seen, ["abc", "def"]);
+}

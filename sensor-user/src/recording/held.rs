@@ -1,11 +1,15 @@
 //! What is held in memory until it is known whether its session is to be recorded.
 //!
-//! Invariant: never more than the limit, and nothing older than the patience: the oldest of all goes first.
+//! Invariants: never more than the limit, and nothing older than the patience: the oldest of all goes first. What went for want of
+//! room of a stream that is recorded then is counted; of one that is no MCP it is not.
 
 use super::Owned;
 use rustc_hash::FxHashMap;
 use sensor_core::input::{StreamKey, Time};
 use std::collections::VecDeque;
+
+/// Streams of which it is remembered what went; what goes of more than these counts as lost at once.
+const OVERFLOWED: usize = 16 * 1024;
 
 /// One that is held.
 struct Entry {
@@ -23,14 +27,41 @@ pub struct Held {
     ages: VecDeque<(Time, u64, StreamKey)>,
     order: u64,
     bytes: usize,
-    /// Bytes that went because there was no room.
-    overflowed: u64,
+    /// What went of streams for want of room, while it is not known whether they are to be recorded.
+    overflowed: FxHashMap<StreamKey, Overflow>,
+    /// What went of streams that are.
+    lost: Overflow,
+}
+
+/// Items that went for want of room, and the bytes of their payload.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Overflow {
+    /// How many.
+    pub items: u64,
+    /// Bytes of payload in them.
+    pub bytes: u64,
+}
+
+impl Overflow {
+    const fn add(&mut self, other: Self) {
+        self.items += other.items;
+        self.bytes += other.bytes;
+    }
 }
 
 impl Held {
     /// Nothing held.
     pub fn new(limit: usize, patience: Option<Time>) -> Self {
-        Self { limit, patience, streams: FxHashMap::default(), ages: VecDeque::new(), order: 0, bytes: 0, overflowed: 0 }
+        Self {
+            limit,
+            patience,
+            streams: FxHashMap::default(),
+            ages: VecDeque::new(),
+            order: 0,
+            bytes: 0,
+            overflowed: FxHashMap::default(),
+            lost: Overflow::default(),
+        }
     }
 
     /// Holds an item of a stream.
@@ -41,8 +72,12 @@ impl Held {
         self.streams.entry(stream).or_default().push_back(Entry { order, size, item });
         self.ages.push_back((time, order, stream));
         while self.bytes > self.limit {
-            let Some(size) = self.drop_oldest() else { break };
-            self.overflowed += size as u64;
+            let Some(dropped) = self.drop_oldest() else { break };
+            if let Some((stream, bytes)) = dropped {
+                let is_known = self.overflowed.len() < OVERFLOWED || self.overflowed.contains_key(&stream);
+                let of = if is_known { self.overflowed.entry(stream).or_default() } else { &mut self.lost };
+                of.add(Overflow { items: 1, bytes });
+            }
         }
         // Those that are held no more must not pile up.
         if self.ages.len() > 64 && self.ages.len() > 2 * self.streams.values().map(VecDeque::len).sum::<usize>() {
@@ -63,39 +98,41 @@ impl Held {
         }
     }
 
-    /// Drops the oldest; gives its size, 0 where it was held no more.
-    fn drop_oldest(&mut self) -> Option<usize> {
+    /// Drops the oldest; gives its stream and the bytes of its payload, nothing where it was held no more.
+    fn drop_oldest(&mut self) -> Option<Option<(StreamKey, u64)>> {
         let (_, order, stream) = self.ages.pop_front()?;
-        let Some(queue) = self.streams.get_mut(&stream) else { return Some(0) };
-        if queue.front().is_none_or(|front| front.order != order) {
-            return Some(0);
-        }
-        let size = queue.pop_front().map_or(0, |entry| entry.size);
+        let Some(queue) = self.streams.get_mut(&stream) else { return Some(None) };
+        let Some(Entry { size, item, .. }) = queue.pop_front_if(|front| front.order == order) else { return Some(None) };
         if queue.is_empty() {
             self.streams.remove(&stream);
         }
         self.bytes -= size;
-        Some(size)
+        Some(Some((stream, item.payload())))
     }
 
-    /// Forgets what is held of a stream.
+    /// Forgets what is held of a stream: it is not to be recorded.
     pub fn forget(&mut self, stream: &StreamKey) {
+        self.overflowed.remove(stream);
         if let Some(queue) = self.streams.remove(stream) {
             self.bytes -= queue.iter().map(|entry| entry.size).sum::<usize>();
         }
     }
 
-    /// Takes what is held of these streams, in the order in which it came.
+    /// Takes what is held of these streams, in the order in which it came: they are to be recorded.
     pub fn take(&mut self, streams: &[StreamKey]) -> Vec<Owned> {
+        let Self { overflowed, lost, .. } = self;
+        for overflow in streams.iter().filter_map(|stream| overflowed.remove(stream)) {
+            lost.add(overflow);
+        }
         let mut taken: Vec<Entry> = streams.iter().filter_map(|stream| self.streams.remove(stream)).flatten().collect();
         self.bytes -= taken.iter().map(|entry| entry.size).sum::<usize>();
         taken.sort_unstable_by_key(|entry| entry.order);
         taken.into_iter().map(|entry| entry.item).collect()
     }
 
-    /// Bytes that had to go for want of room since the last call.
-    pub fn take_overflowed(&mut self) -> u64 {
-        std::mem::take(&mut self.overflowed)
+    /// What went so far for want of room of streams that were to be recorded.
+    pub const fn lost(&self) -> Overflow {
+        self.lost
     }
 
     #[cfg(test)]
@@ -108,6 +145,7 @@ impl Held {
 mod tests {
     use super::*;
     use recording::Item;
+    use sensor_core::input::{End, LossReasons, Passed, ProcessId};
 
     fn stream(inode: u64) -> StreamKey {
         StreamKey::Pipe { device: 1, inode, address: 1 }
@@ -130,7 +168,7 @@ mod tests {
         assert_eq!(times(&held.take(&[stream(2), stream(0)])), [0, 2, 3, 5, 6, 8, 9]);
         assert_eq!(times(&held.take(&[stream(0)])), [0; 0]);
         held.forget(&stream(1));
-        assert_eq!((held.bytes(), held.take_overflowed()), (0, 0));
+        assert_eq!((held.bytes(), held.lost()), (0, Overflow::default()));
     }
 
     #[test]
@@ -140,11 +178,48 @@ mod tests {
             held.push(stream(time % 7), time, tick(time));
             assert!(held.bytes() <= 8192);
         }
-        assert!(held.take_overflowed() > 0);
         held.age(1097);
         let all: Vec<StreamKey> = (0..7).map(stream).collect();
         assert_eq!(times(&held.take(&all)), [997, 998, 999]);
         assert_eq!(held.bytes(), 0);
+    }
+
+    #[test]
+    fn what_goes_for_room_is_lost_where_its_stream_is_recorded_and_what_goes_for_age_is_not() {
+        let chunk = |time| {
+            let passed = Passed {
+                time,
+                stream: stream(1),
+                epoch: 0,
+                end: End::Writer,
+                process: ProcessId { pid: 1, start_time: 1 },
+                offset: 0,
+                loss: LossReasons::default(),
+                packet_end: false,
+                ahead: false,
+                since_birth: true,
+                length: 100,
+            };
+            Owned::Chunk(passed, [0; 100].into())
+        };
+        let mut held = Held::new(8192, Some(100));
+        for time in 0..100 {
+            held.push(stream(time % 2), time, chunk(time));
+        }
+        let left = held.take(&[stream(0)]).len() as u64;
+        assert_eq!(held.lost(), Overflow { items: 50 - left, bytes: 100 * (50 - left) });
+        assert!((1..50).contains(&left));
+        held.forget(&stream(1));
+        held.take(&[stream(0), stream(1)]);
+        assert_eq!(held.lost().items, 50 - left, "no MCP");
+        held.push(stream(3), 200, chunk(200));
+        held.age(400);
+        assert_eq!((held.take(&[stream(3)]).len(), held.lost().items), (0, 50 - left));
+        // More streams than are remembered: what goes of them is told, not hidden.
+        for inode in 0..20_000 {
+            held.push(stream(10 + inode), 500, chunk(500));
+        }
+        assert!(held.overflowed.len() <= OVERFLOWED && held.lost().items > 1000, "{:?}", held.lost());
     }
 
     #[test]

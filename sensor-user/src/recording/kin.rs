@@ -93,6 +93,16 @@ impl Kin {
     }
 }
 
+/// The process that an item of a stream is of.
+pub const fn process(item: &Item<'_>) -> Option<ProcessId> {
+    match item {
+        Item::Chunk(chunk) => Some(chunk.process),
+        Item::Touch(touch) => Some(touch.process),
+        Item::Passed(passed) => Some(passed.process),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

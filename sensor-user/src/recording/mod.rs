@@ -15,13 +15,15 @@ mod held;
 mod kin;
 mod order;
 mod owned;
+mod plan;
 mod recorder;
 mod spool;
 
 pub use choice::Choice;
 pub use order::{Destination, Order, Rolls, ZSTD_LEVEL, signer};
 pub use owned::Owned;
-pub use recorder::{Plan, Recorder};
+pub use plan::Plan;
+pub use recorder::Recorder;
 pub use spool::{Keep, Spool};
 
 #[cfg(test)]

@@ -105,6 +105,7 @@ impl Order {
             started: now,
             reason,
         };
+        let rolls = matches!(destination, Destination::Folder(..));
         let (keep, subject): (Box<dyn Keep>, String) = match destination {
             Destination::File(file, path) => {
                 let flush = if options.recipients.is_empty() { FLUSH } else { FLUSH_ENCRYPTED };
@@ -117,7 +118,7 @@ impl Order {
             }
         };
         let spool = Spool::start(keep, QUEUE, source.is_some())?;
-        Ok(Recorder::new(Plan { level, choice, memory, source, subject, filter }, spool))
+        Ok(Recorder::new(Plan { level, choice, memory, source, rolls, subject, filter }, spool))
     }
 }
 

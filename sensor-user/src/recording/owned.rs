@@ -47,6 +47,21 @@ impl Owned {
         }
     }
 
+    /// Bytes of payload in it.
+    #[must_use]
+    pub fn payload(&self) -> u64 {
+        match self {
+            Self::Chunk(_, bytes) | Self::Message(_, bytes) => bytes.len() as u64,
+            Self::Plain(item) => {
+                if let Item::Passed(passed) = &**item {
+                    passed.length
+                } else {
+                    0
+                }
+            }
+        }
+    }
+
     /// Bytes that it takes, by estimate.
     #[must_use]
     pub fn size(&self) -> usize {

@@ -7,13 +7,20 @@
 //! Invariants: items of a stream are written in the order in which they came; who a process is stands before the first item with it,
 //! and again when more is known; the engine's sweeps stand where they happened, so that a replay does then what was done live.
 
-use super::{Choice, Owned, Spool, held::Held, kin::Kin};
+use super::{
+    Choice, Owned, Plan, Spool,
+    held::{Held, Overflow},
+    kin::{Kin, process},
+};
 use crate::{
     capture::{Record, kin, process_of},
     export::Outgoing,
     identity::Known,
 };
-use mcp_sensor_proto::v1::{self, Audit, audit, loss::Count};
+use mcp_sensor_proto::v1::{
+    self, Audit, audit,
+    loss::{Count, Place, Reason},
+};
 use recording::{Item, Level};
 use rustc_hash::{FxHashMap, FxHashSet};
 use sensor_core::{
@@ -22,26 +29,18 @@ use sensor_core::{
     json::Tape,
     redact::{self, Redactor},
 };
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
+/// Sessions that have ended and are remembered.
+const CLOSED: usize = 128;
 /// Processes whose identity as written is remembered; beyond it all are written anew.
 const WRITTEN: usize = 32 * 1024;
 
-/// What is to be recorded.
-pub struct Plan {
-    /// How much of the traffic.
-    pub level: Level,
-    /// Which sessions.
-    pub choice: Choice,
-    /// Bytes held in memory of what may have to be recorded yet.
-    pub memory: usize,
-    /// The level of the recording that is recorded again; `None` where it is live traffic.
-    pub source: Option<Level>,
-    /// Where it goes: a file or a folder, for people.
-    pub subject: String,
-    /// What is recorded, in words.
-    pub filter: String,
-}
+/// Time between two sweeps that are written though they found nothing, where files roll: a replay that begins with a later file has
+/// seen less, and waits for time to pass where the live engine had no need to. In nanoseconds.
+const SWEEP: Time = 100_000_000;
+/// How long after the last item of a stream. What can wait for longer is no part of a session yet.
+const ATTENTIVE: Time = 5_000_000_000;
 
 /// A session whose streams are known.
 #[derive(Default)]
@@ -67,6 +66,8 @@ pub struct Recorder {
     kin: Kin,
     streams: FxHashMap<StreamKey, Stream>,
     sessions: FxHashMap<SessionId, Session>,
+    /// Those recorded that ended last: their last event may still wait until it is known who its peers are.
+    closed: VecDeque<SessionId>,
     /// Who a process is, as it was written last.
     written: FxHashMap<ProcessId, Arc<v1::Peer>>,
     /// Processes in the recording of which more will be known in a moment.
@@ -77,6 +78,12 @@ pub struct Recorder {
     fresh: Vec<StreamKey>,
     /// When the engine swept last, where that was not written yet.
     swept: Option<Time>,
+    /// Something was found in that sweep.
+    found: bool,
+    /// The last sweep that was written.
+    ticked: Time,
+    /// When the last item of a stream was written.
+    wrote: Time,
     now: Time,
     redactor: Redactor,
     tape: Tape,
@@ -94,11 +101,15 @@ impl Recorder {
             kin: Kin::default(),
             streams: FxHashMap::default(),
             sessions: FxHashMap::default(),
+            closed: VecDeque::new(),
             written: FxHashMap::default(),
             unresolved: FxHashSet::default(),
             current: None,
             fresh: Vec::new(),
             swept: None,
+            found: false,
+            ticked: 0,
+            wrote: 0,
             now: 0,
             redactor: Redactor::new(redact::Level::Redacted),
             tape: Tape::new(),
@@ -159,8 +170,24 @@ impl Recorder {
     }
 
     /// Something was found in a stream: where a sweep found it, its time is the sweep's, though no event may come of it yet.
-    fn found(&mut self, stream: StreamKey) {
-        if self.swept.is_some() && self.fresh.is_empty() && self.streams.get(&stream).is_some_and(|of| of.chosen) {
+    fn found(&mut self, stream: StreamKey, known: &mut Known) {
+        let in_sweep = self.swept.is_some();
+        if in_sweep && self.fresh.is_empty() && self.streams.get(&stream).is_some_and(|of| of.chosen) {
+            self.sweep_found();
+        }
+        // A sweep comes before the record that the engine has, and finds something in other streams.
+        let of_sweep = in_sweep && self.current.as_ref().is_some_and(|(current, _)| *current != stream);
+        if self.reframes() && !of_sweep {
+            self.pass(known);
+        }
+    }
+
+    /// The last sweep found something. A sweep first frames what waited and then does what is due: where messages are recorded it
+    /// stands behind those that it framed, for a replay has them before it does the rest.
+    fn sweep_found(&mut self) {
+        if self.reframes() {
+            self.found = true;
+        } else {
             self.catch_up();
         }
     }
@@ -172,7 +199,7 @@ impl Recorder {
 
     /// A message was framed.
     pub fn framed(&mut self, framed: &Framed<'_>, known: &mut Known) {
-        self.found(framed.stream);
+        self.found(framed.stream, known);
         if !self.reframes() {
             return;
         }
@@ -184,7 +211,6 @@ impl Recorder {
             self.redactor.value(root, usize::MAX, &mut text);
         }
         let item = Owned::of(&Item::Message(Framed { bytes: text.as_bytes(), ..*framed }));
-        self.pass(known);
         self.of_stream(framed.stream, item, known);
         text.shrink_to(1 << 20);
         self.scratch = text;
@@ -192,7 +218,7 @@ impl Recorder {
 
     /// Something else was found in a stream.
     pub fn between(&mut self, stream: StreamKey, epoch: Time, time: Time, what: Between, known: &mut Known) {
-        self.found(stream);
+        self.found(stream, known);
         if !self.reframes() {
             return;
         }
@@ -200,7 +226,6 @@ impl Recorder {
             Between::Noise(bytes) => Item::Noise { time, stream, epoch, bytes },
             Between::Gap(bytes, reasons) => Item::Gap { time, stream, epoch, bytes, reasons },
         };
-        self.pass(known);
         self.of_stream(stream, Owned::of(&item), known);
     }
 
@@ -230,7 +255,7 @@ impl Recorder {
 
     /// An event with these peers goes out.
     pub fn names(&mut self, session: SessionId, peers: [Option<ProcessId>; 2], known: &mut Known) {
-        if self.sessions.get(&session).is_some_and(|record| record.chosen) {
+        if self.closed.contains(&session) || self.sessions.get(&session).is_some_and(|record| record.chosen) {
             self.settle(known);
             for process in peers.into_iter().flatten() {
                 self.introduce(process, known);
@@ -240,14 +265,16 @@ impl Recorder {
 
     /// An event of a session.
     pub fn event(&mut self, session: SessionId, event: &Outgoing, is_end: bool, known: &mut Known) {
-        self.pass(known);
+        if is_end || self.swept.is_none() || !self.reframes() {
+            self.pass(known);
+        }
         if !self.sessions.get(&session).is_some_and(|record| record.chosen) {
             if self.plan.choice.is_for(event) {
                 self.choose(session);
             }
-        } else if self.fresh.is_empty() {
+        } else if self.fresh.is_empty() && self.swept.is_some() {
             // It may have come of the sweep that is under way.
-            self.catch_up();
+            self.sweep_found();
         }
         if is_end {
             self.settle(known);
@@ -256,8 +283,15 @@ impl Recorder {
     }
 
     /// The engine swept.
-    pub const fn swept(&mut self, now: Time) {
+    pub fn swept(&mut self, now: Time) {
+        if self.found {
+            self.catch_up();
+        }
         self.swept = Some(now);
+        let is_due = now >= self.ticked.saturating_add(SWEEP) && now < self.wrote.saturating_add(ATTENTIVE);
+        if self.plan.rolls && is_due && self.fresh.is_empty() {
+            self.catch_up();
+        }
     }
 
     /// An event of the sensor about itself.
@@ -297,13 +331,14 @@ impl Recorder {
 
     /// What did not get into the recording so far.
     #[must_use]
-    pub fn losses(&mut self) -> Vec<Count> {
-        let overflowed = self.held.take_overflowed();
+    pub fn losses(&self) -> Vec<Count> {
+        let mut losses = self.spool.losses();
+        let Overflow { items: count, bytes } = self.held.lost();
         // A session chosen late has no claim on its beginning; where all are recorded, what is held is needed.
-        if overflowed > 0 && matches!(self.plan.choice, Choice::All) {
-            tracing::warn!(bytes = overflowed, "the recording's memory was full: what was not known to be MCP yet was given up");
+        if count > 0 && matches!(self.plan.choice, Choice::All) {
+            losses.push(Count { place: Place::Recording.into(), reason: Reason::Memory.into(), count, bytes });
         }
-        self.spool.losses()
+        losses
     }
 
     /// Why the file could not be written, once.
@@ -323,7 +358,7 @@ impl Recorder {
     /// What the sensor tells of its end.
     #[must_use]
     pub fn audit_stop(&self) -> Audit {
-        let lost: u64 = self.spool.losses().iter().map(|count| count.count).sum();
+        let lost: u64 = self.losses().iter().map(|count| count.count).sum();
         let detail = if lost == 0 { String::new() } else { format!("{lost} items did not get into it") };
         self.audit(audit::Kind::RecordingStopped, detail)
     }
@@ -405,6 +440,10 @@ impl Recorder {
 
     fn ended(&mut self, session: SessionId) {
         let Some(record) = self.sessions.remove(&session) else { return };
+        if record.chosen {
+            self.closed.truncate(CLOSED - 1);
+            self.closed.push_front(session);
+        }
         for stream in record.streams {
             if let Some(of) = self.streams.get_mut(&stream) {
                 of.sessions.retain(|other| *other != session);
@@ -417,7 +456,11 @@ impl Recorder {
 
     /// Writes an item of a stream, and before it what it needs.
     fn give(&mut self, item: Owned, known: &mut Known) {
-        self.catch_up();
+        let is_framed = matches!(item.lend(), Item::Message(_) | Item::Noise { .. } | Item::Gap { .. });
+        if !(is_framed && self.reframes()) {
+            self.catch_up();
+        }
+        self.wrote = self.now;
         let Some(process) = process(&item.lend()) else {
             self.spool.push(item);
             return;
@@ -457,22 +500,14 @@ impl Recorder {
 
     /// Writes the engine's last sweep, where that is not written yet.
     fn catch_up(&mut self) {
+        self.found = false;
         if let Some(time) = self.swept.take() {
+            self.ticked = time;
             self.write(&Item::Tick { time });
         }
     }
 
     fn write(&self, item: &Item<'_>) {
         self.spool.push(Owned::of(item));
-    }
-}
-
-/// The process that an item of a stream is of.
-const fn process(item: &Item<'_>) -> Option<ProcessId> {
-    match item {
-        Item::Chunk(chunk) => Some(chunk.process),
-        Item::Touch(touch) => Some(touch.process),
-        Item::Passed(passed) => Some(passed.process),
-        _ => None,
     }
 }

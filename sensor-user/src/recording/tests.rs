@@ -9,7 +9,12 @@ use crate::{
     replay,
     status::Status,
 };
-use mcp_sensor_proto::v1::{Event, Peer, event::Body, sensor::State};
+use mcp_sensor_proto::v1::{
+    Event, Peer,
+    event::Body,
+    loss::{Place, Reason},
+    sensor::State,
+};
 use recording::{Ending, Item, Level, Reader, reader, writer};
 use sensor_core::{
     engine::Config,
@@ -105,15 +110,22 @@ impl Source for MadeUp {
     }
 }
 
+/// Bytes held of what may have to be recorded yet.
+const MEMORY: usize = 8 << 20;
+
 /// Records so many messages of this traffic, and gives what was said live.
 fn record(path: &Path, level: Level, choice: Choice, messages: usize, shown: redact::Level) -> Kept {
+    record_within(MEMORY, path, level, choice, messages, shown)
+}
+
+fn record_within(memory: usize, path: &Path, level: Level, choice: Choice, messages: usize, shown: redact::Level) -> Kept {
     let kept = Kept::default();
     let config =
         Config { level: shown, boot_time: 1_700_000_000_000_000_000, node: crate::agent::node_number("node-1"), ..Config::default() };
     let order = Order {
         level,
         choice,
-        memory: 8 << 20,
+        memory,
         filter: String::new(),
         reason: "a test".to_owned(),
         options: writer::Options::default(),
@@ -238,6 +250,26 @@ fn its_beginning_and_its_end_are_told() {
     assert_eq!(told, [(State::Ready, vec![Kind::RecordingStarted]), (State::Stopping, vec![Kind::RecordingStopped])]);
 }
 
+/// The losses of recordings that the sensor told last: reason, items, bytes.
+fn losses(told: &Kept) -> Vec<(Reason, u64, u64)> {
+    let last = told.sessions().remove("").unwrap().pop();
+    let Some(Body::Sensor(sensor)) = last.and_then(|event| event.body) else { panic!("the last event is the sensor's") };
+    let counts = sensor.loss.unwrap_or_default().counts.into_iter().filter(|count| count.place() == Place::Recording);
+    counts.map(|count| (count.reason(), count.count, count.bytes)).collect()
+}
+
+#[test]
+fn what_was_given_up_for_memory_is_told_where_all_is_to_be_recorded() {
+    let folder = tempfile::tempdir().unwrap();
+    let record =
+        |name: &str, memory, choice| record_within(memory, &folder.path().join(name), Level::Full, choice, 300, redact::Level::None);
+    assert_eq!(losses(&record("enough", MEMORY, Choice::All)), []);
+    let told = losses(&record("little", 200, Choice::All));
+    assert!(matches!(told[..], [(Reason::Memory, items, bytes)] if items > 0 && bytes >= 100 * items), "{told:?}");
+    // The memory of what was before is bounded by what it is.
+    assert_eq!(losses(&record("incidents", 200, Choice::Incidents(1_000_000_000))), []);
+}
+
 #[test]
 fn a_recording_made_of_a_recording_is_the_same() {
     let folder = tempfile::tempdir().unwrap();
@@ -247,7 +279,7 @@ fn a_recording_made_of_a_recording_is_the_same() {
     let order = Order {
         level: Level::Full,
         choice: Choice::All,
-        memory: 8 << 20,
+        memory: MEMORY,
         filter: String::new(),
         reason: "a copy".to_owned(),
         options: writer::Options::default(),

@@ -12,6 +12,7 @@
 
 mod collector;
 mod kernel;
+mod recording;
 mod service;
 mod table;
 mod user;
@@ -38,6 +39,8 @@ enum Group {
     Big,
     /// The way through user space: messages a second on one core.
     User,
+    /// Recordings: written to memory, and replayed.
+    Recording,
     /// Loss at 20,000 messages a second, and the sensor's memory then.
     Loss,
     /// The collector's store: ingest and search at ten million events.
@@ -58,6 +61,9 @@ fn main() -> anyhow::Result<()> {
     }
     if wanted(Group::User) {
         table.extend(user::rows(ci)?);
+    }
+    if wanted(Group::Recording) {
+        table.extend(recording::rows(ci)?);
     }
     if wanted(Group::Loss) {
         table.extend(kernel::loss::rows(ci)?);

@@ -14,14 +14,17 @@ use std::path::{Path, PathBuf};
 /// `peer lookalike`
 #[derive(Args, Clone, Debug)]
 pub struct Options {
-    /// Files `*.ndjson` (written line by line) and `*.bin` (written at once); the two sides of a conversation are `NAME.client.*` and
-    /// `NAME.server.*`.
+    /// A folder of conversations: `NAME.to.*` is what the client writes, `NAME.from.*` what the server writes, one of them may be
+    /// missing; `*.ndjson` and `*.txt` are written line by line, `*.bin` at once. `sensor-core/tests/lookalikes` is one.
     #[arg(long)]
     corpus: PathBuf,
     /// What carries the bytes.
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "pipe,socketpair")]
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "pipe,socketpair,unix,pty")]
     transport: Vec<Transport>,
 }
+
+/// Seconds that one side of a conversation may take.
+const SIDE: u32 = 60;
 
 /// What each side writes, one element a write.
 #[derive(Clone, Debug, Default)]
@@ -52,16 +55,19 @@ fn read_corpus(directory: &Path) -> Result<BTreeMap<String, Script>> {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let Some((stem, kind)) = name.rsplit_once('.') else { continue };
+        // What is no conversation (a README) has no side.
+        let Some((name, side)) = stem.rsplit_once('.') else { continue };
         let bytes = fs::read(&path)?;
         let writes: Vec<Vec<u8>> = match kind {
-            "ndjson" => bytes.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect(),
+            "ndjson" | "txt" => bytes.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect(),
             "bin" => vec![bytes],
-            _ => continue,
+            _ => bail!("{}: a conversation is .ndjson, .txt or .bin", path.display()),
         };
-        match stem.rsplit_once('.') {
-            Some((name, "server")) => scripts.entry(name.to_owned()).or_default().server = writes,
-            Some((name, "client")) => scripts.entry(name.to_owned()).or_default().client = writes,
-            _ => scripts.entry(stem.to_owned()).or_default().client = writes,
+        let script = scripts.entry(name.to_owned()).or_default();
+        match side {
+            "from" => script.server = writes,
+            "to" => script.client = writes,
+            _ => bail!("{}: its side is `from` or `to`", path.display()),
         }
     }
     Ok(scripts)
@@ -74,17 +80,21 @@ pub fn play(script: &Script, transport: Transport, session: &str) -> Result<()> 
     let rounds = script.client.len().max(script.server.len());
     let server = process::fork(|| side(Role::Server, session, rounds, &script.server, &script.client, &server_in, &server_out))?;
     let client = process::fork(|| side(Role::Client, session, rounds, &script.client, &script.server, &client_in, &client_out))?;
-    drop((client_in, client_out, server_in, server_out));
+    // The ends stay open here meanwhile: a terminal whose master is closed gives its slave nothing of what was on the way.
     for child in [client, server] {
         match process::join(child)? {
             0 => {}
             code => bail!("a side ended with {code}"),
         }
     }
+    drop((client_in, client_out, server_in, server_out));
     Ok(())
 }
 
 fn side(role: Role, session: &str, rounds: usize, mine: &[Vec<u8>], theirs: &[Vec<u8>], input: &OwnedFd, output: &OwnedFd) -> Result<()> {
+    // Nobody's end is closed while the other lives: one that fails must not leave the other waiting.
+    process::limit_life(SIDE);
+    process::end_with_parent();
     let log = LogWriter::open(role, session)?;
     let (mut input, mut output) = (File::from(input.try_clone()?), File::from(output.try_clone()?));
     let empty = Vec::new();

@@ -181,6 +181,8 @@ pub const ROWS: &[Row] = &[
     long(row("f39", "F39", "the reader lags by 2.5 s", "--tool echo --calls 7 --concurrency 7", "peer server --lag-ms 2500"), 9),
     special("f40", "F40", "a language server: no MCP", Play::LanguageServer),
     row("f41", "F41", "400 round trips, as fast as they go", "--transport socketpair --tool echo --size 10 --calls 400", PLAIN),
+    // Each writes its 30 MB in one call, of which the sensor captures 16 MiB: 13,222,786 and 13,222,849 bytes are told as lost, OVER_LIMIT,
+    // by whoever runs both (26,445,635 in all). No message is among them.
     row("f44", "F44", "30 MB without a line end, then calls", "--noise 30000000", PLAIN),
     row("f44open", "F44", "30 MB of a message that never ends, then calls", "--noise 30000000 --open-noise", PLAIN),
     row("f45", "F45", "a session that begins the moment the sensor is ready", "--calls 1 --tool echo", PLAIN),
