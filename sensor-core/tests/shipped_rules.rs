@@ -1,5 +1,7 @@
 //! The shipped rules: their own tests, and how they do on the labelled corpus.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
 use sensor_core::policy::{Case, Policy, cases};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -23,7 +23,7 @@ pub(super) fn is_suspicious(bytes: &[u8]) -> bool {
             let third = bytes.get(at + 2).copied().unwrap_or_default();
             let odd = match byte {
                 0xC2 => second == 0xAD,
-                0xCC..=0xCF | 0xD0..=0xD2 => before.is_ascii_alphabetic() || third.is_ascii_alphabetic(),
+                0xCC..=0xD2 => before.is_ascii_alphabetic() || third.is_ascii_alphabetic(),
                 0xE2 => (second == 0x80 && matches!(third, 0x8B..=0x8F | 0xAA..=0xAE)) || (second == 0x81 && third >= 0xA0),
                 0xEF => (second == 0xBB && third == 0xBF) || (second == 0xB8 && third <= 0x8F) || matches!(second, 0xBC | 0xBD),
                 0xF3 => true,

@@ -1,5 +1,6 @@
 //! Text that instructs a model: which words stand close to each other, and how much that says.
 
+use super::anchors;
 use super::words::{CLASSES, Class, WORDS};
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use std::sync::LazyLock;
@@ -85,13 +86,15 @@ impl Default for Reading {
 }
 
 impl Reading {
-    /// Reads one text.
+    /// Reads one text, closely where it may instruct.
     pub(super) fn read(&mut self, text: &[u8]) {
-        for hit in AUTOMATON.find_overlapping_iter(text) {
-            if let Some((_, class)) = WORDS.get(hit.pattern().as_usize()) {
-                self.word(*class, self.base + hit.end());
+        anchors::around(text, |start, part| {
+            for hit in AUTOMATON.find_overlapping_iter(part) {
+                if let Some((_, class)) = WORDS.get(hit.pattern().as_usize()) {
+                    self.word(*class, self.base + start + hit.end());
+                }
             }
-        }
+        });
     }
 
     /// True where a text by itself instructs.

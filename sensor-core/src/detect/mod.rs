@@ -17,6 +17,7 @@
 //! Every list has at most [`MOST`] entries, every entry at most [`LONGEST`] bytes.
 
 mod address;
+mod anchors;
 mod arguments;
 mod bytes;
 mod decode;

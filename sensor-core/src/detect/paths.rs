@@ -91,11 +91,7 @@ fn has_scheme(text: &str) -> bool {
 
 /// A segment that leads up: `..`, also as filters leave it (`....`) and with what some servers strip (`..;`).
 fn is_up(segment: &str) -> bool {
-    match segment.as_bytes() {
-        b".." | b"...." | b".. " | b"..%00" => true,
-        [b'.', b'.', b';', ..] => true,
-        _ => false,
-    }
+    matches!(segment, ".." | "...." | ".. ") || segment.starts_with("..;")
 }
 
 /// The path without needless segments, with `/` between them, and whether it climbs out of where it begins.

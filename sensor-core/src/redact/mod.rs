@@ -30,7 +30,7 @@
 mod assignment;
 mod names;
 mod plain;
-mod prefilter;
+pub(crate) mod prefilter;
 mod scan;
 mod secrets;
 mod shapes;

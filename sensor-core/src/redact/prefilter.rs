@@ -8,10 +8,10 @@
 //! A window is found where it stands in the text as it is: who unescapes text must do so first.
 
 /// A set of lanes, one bit each.
-pub(super) type Lanes = u32;
+pub(crate) type Lanes = u32;
 
 /// Bits of a table entry for each of the three positions.
-const WIDTH: u32 = 21;
+pub(crate) const WIDTH: u32 = 21;
 
 /// Lane of a group of rules: its bit in [`Lanes`].
 pub(super) mod lane {
@@ -128,10 +128,13 @@ const WINDOWS: &[Window] = &[
 ];
 
 /// For each byte: the lanes in which it can stand first (lowest), second and third.
-const TABLE: [u64; 256] = table();
+static TABLE: Table = table();
+
+/// See [`TABLE`].
+pub(crate) type Table = [u64; 256];
 
 #[allow(clippy::indexing_slicing, reason = "the compiler runs this, and tells")]
-const fn table() -> [u64; 256] {
+const fn table() -> Table {
     let mut table = [0; 256];
     let mut index = 0;
     while index < WINDOWS.len() {
@@ -150,13 +153,16 @@ const fn table() -> [u64; 256] {
     table
 }
 
-fn entry(byte: u8) -> u64 {
-    #[allow(clippy::indexing_slicing, reason = "a byte is below 256")]
-    TABLE[usize::from(byte)]
-}
-
 /// The first position at or behind `from` where a window stands, and in which lanes.
 pub(super) fn find(text: &[u8], from: usize) -> Option<(usize, Lanes)> {
+    find_in(&TABLE, text, from)
+}
+
+/// The same for the windows of another table.
+#[inline]
+pub(crate) fn find_in(table: &Table, text: &[u8], from: usize) -> Option<(usize, Lanes)> {
+    #[allow(clippy::indexing_slicing, reason = "a byte is below 256")]
+    let entry = |byte: u8| table[usize::from(byte)];
     const BLOCK: usize = 8;
     let rest = text.get(from..)?;
     // Entries of the two bytes before.
