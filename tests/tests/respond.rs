@@ -8,6 +8,7 @@ use std::{
     io::{BufRead as _, BufReader, Write as _},
     path::PathBuf,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    sync::{PoisonError, RwLock, RwLockReadGuard},
     time::{Duration, Instant},
 };
 
@@ -59,9 +60,13 @@ impl Drop for Running {
     }
 }
 
+/// Held by who has pids given out again, for himself: others would find theirs used by strangers.
+static PIDS: RwLock<()> = RwLock::new(());
+
 /// A sensor as a service, with nobody to send events to.
 struct Service {
     child: Running,
+    _pids: RwLockReadGuard<'static, ()>,
     folder: tempfile::TempDir,
 }
 
@@ -69,10 +74,14 @@ impl Service {
     fn start(mode: &str, more: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new(agent());
-        command.args(["run", "--log-level", "error", "--shutdown", "0s", "--enforcement", mode, "--actions-per-minute", "10000"]);
+        command.args(["run", "--log-level", "error", "--shutdown", "0s", "--enforcement", mode]);
+        if !more.contains(&"--actions-per-minute") {
+            command.args(["--actions-per-minute", "10000"]);
+        }
         command.args(more).arg("--collector").arg(format!("unix:{}", folder.path().join("nobody").display()));
         command.arg("--control-socket").arg(folder.path().join("control.sock")).stdin(Stdio::null());
-        let service = Self { child: Running::start(&mut command), folder };
+        let pids = PIDS.read().unwrap_or_else(PoisonError::into_inner);
+        let service = Self { child: Running::start(&mut command), _pids: pids, folder };
         // It answers once it captures.
         await_that("the service", || service.folder.path().join("control.sock").exists());
         await_that("the pipeline", || service.command(&["actions"]).0.is_some());
@@ -165,9 +174,11 @@ impl Shell {
     /// `then`: what it does after it has answered `initialize`.
     fn start(then: &str) -> Self {
         let script = format!("read line; echo '{INITIALIZED}'; {then}");
-        let mut command = Command::new("/bin/sh");
-        command.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = Running::start(&mut command);
+        Self::program(Command::new("/bin/sh").args(["-c", &script]))
+    }
+
+    fn program(command: &mut Command) -> Self {
+        let mut child = Running::start(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
         let (input, output) = (child.0.stdin.take().unwrap(), BufReader::new(child.0.stdout.take().unwrap()));
         let mut shell = Self { child, input, output, next: 0 };
         shell.say(INITIALIZE);
@@ -176,7 +187,8 @@ impl Shell {
     }
 
     fn say(&mut self, line: &str) {
-        writeln!(self.input, "{line}").unwrap();
+        // In one call: of several readers, one gets all of it.
+        self.input.write_all(format!("{line}\n").as_bytes()).unwrap();
     }
 
     fn hear(&mut self) -> String {
@@ -194,7 +206,37 @@ impl Shell {
     fn pid(&self) -> u32 {
         self.child.0.id()
     }
+
+    /// Its session with this test.
+    fn session(&self, service: &Service, servers: &[u32]) -> String {
+        let mut id = String::new();
+        await_that("the session", || {
+            let said = service.command(&["kill", "no-such-session"]).1;
+            let wanted = servers.iter().map(|server| format!("(client pid {}, server pid {server})", std::process::id()));
+            wanted.into_iter().find_map(|wanted| said.find(&wanted)).is_some_and(|at| {
+                said[..at].trim_end().rsplit(' ').next().unwrap().clone_into(&mut id);
+                true
+            })
+        });
+        id
+    }
 }
+
+/// A server of three processes that read one standard input, whoever is first.
+const POOL: &str = r#"
+import json, os
+os.fork() and os.fork()
+while True:
+    read = os.read(0, 65536)
+    if not read:
+        break
+    for line in read.splitlines():
+        asked = json.loads(line)
+        result = {"content": [], "pid": os.getpid()}
+        if asked["method"] == "initialize":
+            result = {"protocolVersion": "2025-06-18", "capabilities": {}, "serverInfo": {"name": "pool", "version": "1"}}
+        os.write(1, (json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": result}) + "\n").encode())
+"#;
 
 /// Answers calls for ever: the ids count from 1.
 const SERVE: &str = r#"n=1; while read line; do echo '{"jsonrpc":"2.0","id":'$n',"result":{"content":[]}}'; n=$((n+1)); done"#;
@@ -202,7 +244,7 @@ const SERVE: &str = r#"n=1; while read line; do echo '{"jsonrpc":"2.0","id":'$n'
 #[test]
 fn direct_child_is_stopped_resumed_and_killed_by_hand() {
     let service = Service::start("on", &[]);
-    let mut conversation = Conversation::start(&["peer", "server"]);
+    let conversation = Conversation::start(&["peer", "server"]);
     let (id, server) = service.session(conversation.client());
 
     let action = service.order(&["kill", &id[..8], "--stop"]);
@@ -220,7 +262,6 @@ fn direct_child_is_stopped_resumed_and_killed_by_hand() {
     assert!(action["orderedBy"].as_str().unwrap().starts_with("uid 0"), "{action}");
     assert!(action["latencyNs"].as_str().unwrap().parse::<u64>().unwrap() > 0);
     await_that("the kill", || is_gone(server));
-    await_that("the client to see it", || !conversation.client_goes_on());
     let kinds: Vec<Value> = service.actions().into_iter().map(|mut action| action["kind"].take()).collect();
     assert_eq!(kinds, ["STOP", "RESUME", "KILL"]);
     let said = service.command(&["kill", &id]);
@@ -241,6 +282,7 @@ fn in_dry_run_nothing_is_done_but_by_force_and_never_to_the_exempt() {
     assert_eq!(service.order(&["kill", &id, "--force"])["outcome"], "DONE");
     await_that("the kill", || is_gone(server));
 
+    drop(service);
     let exempt = beside("peer");
     let service = Service::start("dry-run", &["--exempt-exe", exempt.to_str().unwrap()]);
     let mut conversation = Conversation::start(&["peer", "server"]);
@@ -282,7 +324,11 @@ fn a_guardian_that_is_killed_is_started_anew_and_told_who_is_stopped() {
         kill_process(Pid::from_raw(guardian.cast_signed()).unwrap(), harmless).unwrap();
     }
     kill_process(Pid::from_raw(guardian.cast_signed()).unwrap(), Signal::KILL).unwrap();
-    await_that("another guardian", || children(service.child.0.id()).iter().any(|child| *child != guardian && state(*child) == Some('S')));
+    let holds = |guardian: &u32| {
+        let descriptors = std::fs::read_dir(format!("/proc/{guardian}/fd")).into_iter().flatten().flatten();
+        descriptors.filter_map(|entry| std::fs::read_link(entry.path()).ok()).any(|link| link.to_string_lossy().contains("pidfd"))
+    };
+    await_that("another guardian", || children(service.child.0.id()).iter().any(|child| *child != guardian && holds(child)));
     assert_eq!(state(server), Some('T'));
     service.child.signal(Signal::KILL);
     await_that("the server to go on", || state(server) != Some('T'));
@@ -340,23 +386,33 @@ fn relay_is_left_and_the_server_behind_it_is_killed() {
 #[test]
 fn of_workers_one_is_killed_and_the_kernel_kills_the_others_when_they_read_next() {
     let service = Service::start("on", &[]);
-    let conversation = Conversation::start(&["peer", "prefork", "--workers", "3"]);
-    let (id, _) = service.session(conversation.client());
-    let pool = children(conversation.client())[0];
-    let workers = children(pool);
-    let mut refused = Value::Null;
-    await_that("two workers to have spoken", || {
-        refused = service.order(&["kill", &id]);
-        refused["detail"].as_str().unwrap().contains("several processes") || refused["outcome"] != "REFUSED"
-    });
-    assert_eq!(refused["outcome"], "REFUSED", "{refused}");
+    let mut pool = Shell::program(Command::new("python3").args(["-c", POOL]));
+    let mut workers = children(pool.pid());
+    assert_eq!(workers.len(), 2);
+    workers.push(pool.pid());
+    // Whoever is quick reads: it may take a while until each has had its turn.
+    let mut spoken = std::collections::HashSet::new();
     await_that("all workers to have spoken", || {
-        let said = service.order(&["kill", &id]);
-        workers.iter().all(|worker| said["detail"].as_str().unwrap().contains(&worker.to_string()))
+        pool.call();
+        let answer: Value = serde_json::from_str(&pool.hear()).unwrap();
+        spoken.insert(answer["result"]["pid"].as_u64().unwrap());
+        spoken.len() == 3
     });
+    let id = pool.session(&service, &workers);
+    let mut said = String::new();
+    await_that("the sensor to have heard of all", || {
+        let action = service.order(&["kill", &id]);
+        assert_eq!(action["outcome"], "REFUSED", "{action}");
+        action["detail"].as_str().unwrap().clone_into(&mut said);
+        workers.iter().all(|worker| said.contains(&worker.to_string()))
+    });
+    assert!(said.contains("several processes"), "{said}");
     assert!(service.order(&["kill", &id, "--pid", "1"])["detail"].as_str().unwrap().contains("not that side"));
     let action = service.order(&["kill", &id, "--pid", &workers[0].to_string()]);
     assert_eq!((&action["outcome"], &action["processes"][0]["process"]["pid"]), (&"DONE".into(), &workers[0].into()), "{action}");
+    await_that("the kill", || is_gone(workers[0]));
+    // What is left of them is marked: the next that reads is killed before it can answer.
+    pool.call();
     let mut by_kernel = Vec::new();
     await_that("the kernel's turn", || {
         by_kernel = service.actions().into_iter().filter(|action| action["mechanism"] == "KERNEL").collect();
@@ -367,13 +423,12 @@ fn of_workers_one_is_killed_and_the_kernel_kills_the_others_when_they_read_next(
     let victim = told["processes"][0]["process"]["pid"].as_u64().unwrap();
     assert!(workers[1..].iter().any(|worker| u64::from(*worker) == victim), "{told}");
     await_that("its end", || is_gone(u32::try_from(victim).unwrap()));
-    assert!(!is_gone(conversation.client()) || children(conversation.client()).is_empty());
 }
 
 #[test]
 fn handed_over_to_a_worker_the_worker_is_killed_and_the_listener_is_left() {
     let service = Service::start("on", &[]);
-    let conversation = Conversation::with(&["--transport", "unix-seqpacket"], &["peer", "handoff"]);
+    let conversation = Conversation::with(&["--transport", "unix", "--pass-listener"], &["peer", "handoff"]);
     let (id, server) = service.session(conversation.client());
     let listener = children(conversation.client())[0];
     assert_eq!(children(listener), [server]);
@@ -385,19 +440,10 @@ fn handed_over_to_a_worker_the_worker_is_killed_and_the_listener_is_left() {
 #[test]
 fn exec_since_and_gone_are_refused() {
     let service = Service::start("on", &[]);
-    let me = std::process::id();
     let mut shell = Shell::start(r#"read line; echo '{"jsonrpc":"2.0","id":1,"result":{"content":[]}}'; read line; exec sleep 1000"#);
     shell.call();
     shell.hear();
-    let mut id = String::new();
-    await_that("the session", || {
-        let said = service.command(&["kill", "no-such-session"]).1;
-        let wanted = format!("(client pid {me}, server pid {})", shell.pid());
-        said.find(&wanted).is_some_and(|at| {
-            id = said[..at].trim_end().rsplit(' ').next().unwrap().to_owned();
-            true
-        })
-    });
+    let id = shell.session(&service, &[shell.pid()]);
     // What makes it begin another program is no message.
     shell.say("");
     await_that("the exec", || {
@@ -421,34 +467,157 @@ fn exec_since_and_gone_are_refused() {
 fn tree_takes_every_descendant_though_they_fork() {
     let service = Service::start("on", &[]);
     // Each of its children has children of its own, and new ones come all the time.
-    let forks = format!("(while :; do (sleep 1000 & sleep 1000) & sleep 0.01; done) & {SERVE}");
+    let marked = format!("1000.{}", std::process::id());
+    let forks = format!("(while :; do (sleep {marked} & sleep {marked}) & sleep 0.01; done) & {SERVE}");
     let mut shell = Shell::start(&forks);
     shell.call();
     shell.hear();
-    let (me, pid) = (std::process::id(), shell.pid());
-    let mut id = String::new();
-    await_that("the session", || {
-        let said = service.command(&["kill", "no-such-session"]).1;
-        let wanted = format!("(client pid {me}, server pid {pid})");
-        said.find(&wanted).is_some_and(|at| {
-            id = said[..at].trim_end().rsplit(' ').next().unwrap().to_owned();
-            true
-        })
-    });
-    fn descendants(pid: u32) -> Vec<u32> {
-        children(pid).into_iter().flat_map(|child| [vec![child], descendants(child)].concat()).collect()
-    }
-    let before = descendants(pid);
-    assert!(before.len() >= 3, "{before:?}");
+    let pid = shell.pid();
+    let id = shell.session(&service, &[shell.pid()]);
+    let sleepers = || {
+        let pids = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+        let is_marked = |pid: &u32| {
+            std::fs::read(format!("/proc/{pid}/cmdline"))
+                .is_ok_and(|line| String::from_utf8_lossy(&line).contains(&format!("\0{marked}\0")))
+        };
+        pids.filter(is_marked).filter(|pid| !is_gone(*pid)).count()
+    };
+    await_that("descendants", || sleepers() >= 6);
     let action = service.order(&["kill", &id, "--tree"]);
     assert_eq!(action["outcome"], "DONE", "{action}");
-    await_that("the kill", || before.iter().all(|pid| is_gone(*pid)) && is_gone(pid));
-    let named: Vec<u32> = action["processes"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|victim| u32::try_from(victim["process"]["pid"].as_u64().unwrap()).unwrap())
-        .collect();
-    assert!(before.iter().all(|pid| named.contains(pid)), "{before:?} {named:?}");
-    await_that("the end of all that was named", || named.iter().all(|pid| is_gone(*pid)));
+    assert!(action["processes"].as_array().unwrap().len() >= 6, "{action}");
+    await_that("the kill", || is_gone(pid) && sleepers() == 0);
+}
+
+mod reuse {
+    //! A pid that comes into use again between the decision and the signal.
+
+    use super::*;
+    use mcp_sensor_proto::v1::action::{Delivered, Kind, Outcome, Target};
+    use sensor_core::{
+        event::{Framing, Implementation, Session, SessionId, Transport},
+        input::ProcessId,
+        redact::Level,
+    };
+    use sensor_ebpf::{ExitRecord, ForkRecord, RecordHeader, RecordKind};
+    use sensor_user::{
+        agent,
+        capture::Record,
+        identity::Known,
+        respond::{By, Enforcement, Exempt, Order, Responder, Settings},
+    };
+
+    const TRIES: usize = 10_000;
+    const TICK: u64 = 10_000_000;
+    const LAST_PID: &str = "/proc/sys/kernel/ns_last_pid";
+
+    fn start() -> Running {
+        Running::start(Command::new("/bin/sleep").arg("1000").stdin(Stdio::null()))
+    }
+
+    fn tick_of(pid: u32) -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        stat.rsplit(") ").next().unwrap().split(' ').nth(19).unwrap().parse().unwrap()
+    }
+
+    fn header(process: ProcessId, kind: RecordKind) -> RecordHeader {
+        let ProcessId { pid, start_time } = process;
+        RecordHeader { kind: kind as u8, end: 0, loss: 0, flags: 0, length: 0, time: start_time, start_time, pid, tid: pid }
+    }
+
+    /// When the end of the process is heard of.
+    #[derive(Clone, Copy, Debug)]
+    enum News {
+        /// Before the order.
+        Before,
+        /// Between the order and the moment when it is certain who has the pid.
+        Between,
+        /// Never: the record was lost.
+        Never,
+    }
+
+    #[test]
+    fn pid_reused_ten_thousand_times_and_never_the_wrong_one_is_signalled() {
+        let _pids = PIDS.write().unwrap_or_else(PoisonError::into_inner);
+        let (mut tries, mut missed, mut same_tick) = (0, 0, 0);
+        let mut known = Known::live(agent::identities(Level::Redacted), 0);
+        while tries < TRIES {
+            assert!(missed < 20 * TRIES, "pids cannot be given out again here: {LAST_PID}");
+            let news = [News::Before, News::Between, News::Between, News::Between, News::Never][tries % 5];
+            let mut victim = start();
+            let pid = victim.0.id();
+            let process = ProcessId { pid, start_time: tick_of(pid) * TICK + 1 };
+            let identities = known.identities().unwrap();
+            identities.fork(&ForkRecord { header: header(process, RecordKind::Fork), parent_start_time: 1, parent_pid: 1, padding: 0 });
+            // What it runs is known, and the next one will run the same.
+            identities.get(process);
+            if matches!(news, News::Never) {
+                // Where its end is never heard of, it is the tick that tells.
+                await_that("another tick", || {
+                    let clock = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+                    u64::try_from(clock.tv_sec).unwrap() * 100 + u64::try_from(clock.tv_nsec).unwrap() / TICK > process.start_time / TICK
+                });
+            }
+            victim.0.kill().unwrap();
+            victim.0.wait().unwrap();
+            std::fs::write(LAST_PID, (pid - 1).to_string()).unwrap();
+            let mut other = start();
+            if other.0.id() != pid {
+                missed += 1;
+                continue;
+            }
+            tries += 1;
+            same_tick += usize::from(tick_of(pid) == process.start_time / TICK);
+
+            let settings = Settings { mode: Enforcement::On, exempt: Exempt::default(), actions_per_minute: 100 };
+            let mut responder = Responder::new(settings, std::process::id(), None, None, 1);
+            let exit = ExitRecord { header: header(process, RecordKind::Exit), status: 9, padding: 0 };
+            let session = Session {
+                id: SessionId(1),
+                transport: Transport::Pipe,
+                framing: Framing::Ndjson,
+                protocol_version: String::new(),
+                late_attach: false,
+                client: None,
+                server: Some(process),
+                client_info: Implementation::default(),
+                server_info: Implementation::default(),
+                relay_of: None,
+                probe: false,
+                tunnel: None,
+            };
+            let order = Order {
+                kind: Kind::Kill,
+                target: Target::Server,
+                tree: tries % 7 == 0,
+                by: By::Rule { rule: "r", finding_id: "f" },
+                session: &session,
+                client: None,
+                server: Some(process),
+                delivered: Delivered::Yes,
+                decided: Instant::now(),
+            };
+            let hear_exit = |known: &mut Known, responder: &mut Responder| {
+                known.identities().unwrap().exit(&exit);
+                responder.record(&Record::Exit(exit), known);
+            };
+            // The pipeline is as far as the victim's first milliseconds.
+            responder.tick(process.start_time + TICK / 2, &mut known);
+            if matches!(news, News::Before) {
+                hear_exit(&mut known, &mut responder);
+            }
+            responder.act(&order, &mut known);
+            if matches!(news, News::Between) {
+                hear_exit(&mut known, &mut responder);
+            }
+            responder.tick(process.start_time + 3 * TICK, &mut known);
+            let done = responder.take_done();
+            assert_eq!(done.len(), 1, "{news:?}");
+            let action = &done[0].action;
+            assert_eq!((action.outcome(), action.latency_ns), (Outcome::Gone, None), "{news:?}: {}", action.detail);
+            assert!(other.0.try_wait().unwrap().is_none(), "{news:?}: the wrong process was killed");
+        }
+        println!("{tries} pids came into use again, {same_tick} of them in the same tick; {missed} were taken by others meanwhile");
+        assert!(same_tick > 0, "the test proves nothing about ticks");
+    }
 }

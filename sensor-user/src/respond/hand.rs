@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use std::{sync::mpsc::Sender, time::Instant};
 
 /// Open sessions that are shown to who asks for another.
-const SHOWN: usize = 8;
+const SHOWN: usize = 32;
 
 /// What is asked for, as it stands on the line.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]

@@ -290,7 +290,7 @@ impl Sessions {
         if side != Target::Client && (other_side.contains(&process) || (info.client == Some(process) && info.server == Some(process))) {
             return Err(Refusal::uncertain("client and server are one process"));
         }
-        if self.speakers.get(&process).is_some_and(|speaker| speaker.changed) {
+        if lives(process) && self.speakers.get(&process).is_some_and(|speaker| speaker.changed) {
             return Err(Refusal::uncertain(format!("process {} began another program since it spoke", process.pid)));
         }
         let alone = |other: &ProcessId| self.speakers.get(other).is_some_and(|speaker| speaker.sessions == 1 && !speaker.changed);
