@@ -141,6 +141,8 @@ fn record(path: &Path, level: Level, zstd_level: Option<i32>, payload: u64) -> (
         exclusions: Exclusions::default(),
         exporter: Box::new(counter.clone()),
         verdicts: None,
+        judging: None,
+        responder: None,
         node: "node".to_owned(),
         status: None,
     });
@@ -159,6 +161,7 @@ fn play(path: &Path) -> (u64, u64) {
         until: None,
         exporter: Box::new(counter.clone()),
         recording: None,
+        policy: None,
     };
     peak();
     let reader = replay::open(path, &reader::Options::default()).unwrap();

@@ -287,14 +287,14 @@ fn a_recording_judged_again_gives_the_findings_of_the_day() {
     assert!(Running::start(command.stdout(Stdio::null())).0.wait().unwrap().success());
 
     let finding = |event: &Value| (event["id"].as_str().unwrap().to_owned(), event["finding"]["rule"].as_str().unwrap().to_owned());
-    let mut live = BTreeSet::new();
+    let mut live = Vec::new();
     let session = loop {
         let event = next();
         if event["finding"].is_object() {
-            live.insert((event["session"]["id"].clone().to_string(), finding(&event)));
+            live.push((event["session"]["id"].clone(), finding(&event)));
         }
         if event["sessionChange"]["state"] == "CLOSED" && event["client"]["exe"].as_str().is_some_and(|exe| exe.contains("python")) {
-            break event["session"]["id"].clone().to_string();
+            break event["session"]["id"].clone();
         }
     };
     let live: BTreeSet<_> = live.into_iter().filter(|(of, _)| *of == session).map(|(_, finding)| finding).collect();
@@ -307,9 +307,7 @@ fn a_recording_judged_again_gives_the_findings_of_the_day() {
     let output = command.arg("replay").arg(&tape).args(["--json", "--policy", "shipped"]).output().unwrap();
     let events = String::from_utf8(output.stdout).unwrap();
     let events = events.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let replayed: BTreeSet<_> = events
-        .filter(|event| event["finding"].is_object() && event["session"]["id"].to_string() == session)
-        .map(|event| finding(&event))
-        .collect();
+    let replayed: BTreeSet<_> =
+        events.filter(|event| event["finding"].is_object() && event["session"]["id"] == session).map(|event| finding(&event)).collect();
     assert_eq!(replayed, live);
 }

@@ -18,7 +18,7 @@ pub use existing::HeldStream;
 pub use load::{LoadError, Options, Programs, VerifiedProgram};
 pub use marks::Marks;
 pub use measure::{Hook, count_time};
-pub use preflight::{CheckItem, CheckState, preflight};
+pub use preflight::{CheckItem, CheckState, may_signal, preflight};
 pub use ring::{Batch, Drain, Draining, boot_clock, records};
 pub use verdicts::Verdicts;
 

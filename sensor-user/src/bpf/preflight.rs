@@ -33,12 +33,13 @@ pub struct CheckItem {
 }
 
 /// Capabilities: bit, name, whether capture needs it, what it is for (include/uapi/linux/capability.h).
-const CAPABILITIES: [(u32, &str, bool, &str); 5] = [
+const CAPABILITIES: [(u32, &str, bool, &str); 6] = [
     (39, "CAP_BPF", true, "to load kernel programs and maps"),
     (38, "CAP_PERFMON", true, "for programs that read kernel memory"),
     (19, "CAP_SYS_PTRACE", false, "to hash executables of other users"),
     (2, "CAP_DAC_READ_SEARCH", false, "to read executables and /proc of other users"),
     (40, "CAP_CHECKPOINT_RESTORE", false, "to open files that a process has mapped"),
+    (5, "CAP_KILL", false, "to stop and kill processes, where enforcement is on"),
 ];
 const CAP_SYS_ADMIN: u32 = 21;
 
@@ -125,6 +126,13 @@ fn capabilities() -> Vec<CheckItem> {
             }
         })
         .collect()
+}
+
+/// True where this process may send signals to those of other users (CAP_KILL), as far as is known.
+#[must_use]
+pub fn may_signal() -> bool {
+    const CAP_KILL: u32 = 5;
+    effective_capabilities().is_none_or(|held| held >> CAP_KILL & 1 == 1)
 }
 
 /// The set of effective capabilities; `None` where /proc does not tell.

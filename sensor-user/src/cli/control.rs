@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use clap::Args;
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
 use super::args::Color;
 use super::{Exit, Failure};
@@ -59,6 +59,10 @@ pub struct Kill {
     /// Which side of it
     #[arg(long, value_enum, default_value_t = Side::Server, value_name = "SIDE")]
     pub target: Side,
+
+    /// Which process of that side, where there are several
+    #[arg(long, value_name = "PID")]
+    pub pid: Option<u32>,
 
     /// With all descendants
     #[arg(long)]
@@ -116,8 +120,8 @@ impl Socket {
 }
 
 pub(super) fn kill(options: &Kill) -> Result<Exit, Failure> {
-    let Kill { session, target, tree, stop, force, socket } = options;
-    let request = Request::Kill { session: session.clone(), target: *target, tree: *tree, stop: *stop, force: *force };
+    let Kill { session, target, pid, tree, stop, force, socket } = options;
+    let request = Request::Kill { session: session.clone(), target: *target, pid: *pid, tree: *tree, stop: *stop, force: *force };
     order(socket, &request)
 }
 
@@ -140,11 +144,11 @@ pub(super) fn actions(options: &Actions) -> Result<Exit, Failure> {
 fn order(socket: &Socket, request: &Request) -> Result<Exit, Failure> {
     let events = events(socket, request)?;
     print(socket, &events)?;
-    let well = events.iter().all(|event| matches!(outcome(event), "DONE" | "DRY_RUN"));
+    let well = events.iter().all(|event| matches!(outcome(&parsed(event)), "DONE" | "DRY_RUN"));
     Ok(if well { Exit::Ok } else { Exit::Failed })
 }
 
-fn events(socket: &Socket, request: &Request) -> Result<Vec<Value>, Failure> {
+fn events(socket: &Socket, request: &Request) -> Result<Vec<Box<RawValue>>, Failure> {
     let path = socket.path();
     let line = ask(&path, request).map_err(|error| {
         let what = format!("cannot reach the service at {}", path.display());
@@ -158,9 +162,13 @@ fn events(socket: &Socket, request: &Request) -> Result<Vec<Value>, Failure> {
         Failure::new(Exit::Unreachable, what).because(error).mend(mend)
     })?;
     match line {
-        Line::Events(events) => Ok(events.iter().filter_map(|event| serde_json::from_str(event.get()).ok()).collect()),
+        Line::Events(events) => Ok(events),
         Line::Denied(Denied { error, mend }) => Err(Failure::new(Exit::Failed, error).mend(mend)),
     }
+}
+
+fn parsed(event: &RawValue) -> Value {
+    serde_json::from_str(event.get()).unwrap_or_default()
 }
 
 fn outcome(event: &Value) -> &str {
@@ -171,15 +179,16 @@ fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
-fn print(socket: &Socket, events: &[Value]) -> Result<(), Failure> {
+fn print(socket: &Socket, events: &[Box<RawValue>]) -> Result<(), Failure> {
     let styles = Styles::choose(socket.color, &io::stdout());
     let mut shown = String::new();
     for event in events {
         if socket.json {
-            shown.push_str(&sanitize(&event.to_string()));
+            // As the service wrote it, which is safe to print.
+            shown.push_str(event.get());
             shown.push('\n');
         } else {
-            in_words(event, styles, &mut shown);
+            in_words(&parsed(event), styles, &mut shown);
         }
     }
     if events.is_empty() && !socket.json {

@@ -82,7 +82,7 @@ impl Guardian {
                 other => break other,
             }
         };
-        if !matches!(said, Ok((_, 1))) || answer.first() != Some(&READY) {
+        if !matches!(said, Ok((_, MESSAGE))) || answer.first() != Some(&READY) {
             let _ = guardian.child.kill();
             let _ = guardian.child.wait();
             return Err(io::Error::other("the guardian of stopped processes did not start"));

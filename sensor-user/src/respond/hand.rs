@@ -15,6 +15,9 @@ use sensor_core::event::Session;
 use serde::{Deserialize, Serialize};
 use std::{sync::mpsc::Sender, time::Instant};
 
+/// Open sessions that are shown to who asks for another.
+const SHOWN: usize = 32;
+
 /// What is asked for, as it stands on the line.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
@@ -25,6 +28,8 @@ pub enum Request {
         session: String,
         /// `server`, `client` or `both`.
         target: Side,
+        /// Which process of that side, where there are several.
+        pid: Option<u32>,
         /// With all descendants.
         tree: bool,
         /// Stop, do not kill.
@@ -108,9 +113,10 @@ impl ByHand {
     #[must_use]
     pub fn in_words(&self) -> Option<(String, String)> {
         match &self.request {
-            Request::Kill { session, target, tree, stop, force } => {
+            Request::Kill { session, target, pid, tree, stop, force } => {
                 let verb = if *stop { "stop" } else { "kill" };
-                let more = format!("{}{}", if *tree { " with descendants" } else { "" }, if *force { " by force" } else { "" });
+                let of = pid.map_or_else(String::new, |pid| format!(" process {pid}"));
+                let more = format!("{of}{}{}", if *tree { " with descendants" } else { "" }, if *force { " by force" } else { "" });
                 Some((format!("session {session}"), format!("{verb} {}{more}, ordered by {}", target.word(), self.ordered_by())))
             }
             Request::Resume(which) => {
@@ -166,16 +172,18 @@ impl Responder {
                 let mend = "`mcp-sensor actions` shows what was stopped";
                 Denied::new(if which == Which::All { "no process is stopped" } else { "no such process is stopped by the sensor" }, mend)
             }
-            Request::Kill { session, target, tree, stop, force } => match self.session(&session) {
+            Request::Kill { session, target, pid: named, tree, stop, force } => match self.session(&session) {
                 Ok(session) => {
+                    let named = named.map(|pid| self.sessions.named(&session, target.into(), pid)).transpose();
+                    let process = named.as_ref().copied().unwrap_or_default();
                     let order = Order {
                         kind: if stop { Kind::Stop } else { Kind::Kill },
                         target: target.into(),
                         tree,
                         by,
                         session: &session,
-                        client: None,
-                        server: None,
+                        client: process.filter(|_| target == Side::Client),
+                        server: process.filter(|_| target == Side::Server),
                         delivered: Delivered::Unknown,
                         decided: Instant::now(),
                     };
@@ -183,6 +191,9 @@ impl Responder {
                     if self.mode == Enforcement::Off {
                         let why = "enforcement is off: enforcement.mode of the configuration";
                         return self.finish_case(case, Outcome::Refused, why, Vec::new());
+                    }
+                    if let Err(refusal) = named {
+                        return self.finish_case(case, Outcome::Refused, refusal.0, Vec::new());
                     }
                     return self.carry_out(case, known);
                 }
@@ -193,8 +204,11 @@ impl Responder {
     }
 
     fn session(&self, prefix: &str) -> Result<Session, Denied> {
-        let mend = "`mcp-sensor watch --json` shows the ids of sessions as they happen";
-        self.sessions.find(prefix).cloned().map_err(|error| Denied::new(error, mend))
+        self.sessions.find(prefix).cloned().map_err(|error| {
+            let open = self.sessions.open(SHOWN);
+            let mend = if open.is_empty() { "no session is open".to_owned() } else { format!("open sessions: {}", open.join(", ")) };
+            Denied::new(error, mend)
+        })
     }
 
     /// Lets processes go on; false where none of that kind is stopped.

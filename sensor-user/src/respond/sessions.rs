@@ -27,8 +27,8 @@ struct Spoken {
     /// Of some message it did not show who read it.
     in_doubt: bool,
     closed: bool,
-    /// Sessions whose bytes are this one's.
-    relayed: Vec<SessionId>,
+    /// It is among those of the session that it relays.
+    linked: bool,
     last: Time,
 }
 
@@ -45,6 +45,8 @@ struct Speaker {
 #[derive(Debug, Default)]
 pub struct Sessions {
     sessions: FxHashMap<SessionId, Spoken>,
+    /// The sessions whose bytes are another one's, by that one; of open ones.
+    relayed: FxHashMap<SessionId, Vec<SessionId>>,
     speakers: FxHashMap<ProcessId, Speaker>,
     /// How many of them began another program since.
     changed: usize,
@@ -107,11 +109,11 @@ impl Sessions {
             known.push(process);
         }
         if spoken.info != **session {
-            let parent = session.relay_of.filter(|_| spoken.info.relay_of != session.relay_of);
             spoken.info = (*session).clone();
-            self.link(session.id, parent);
-        } else if spoken.info.relay_of.is_some() && matches!(event.body, Body::Session(SessionState::Opened)) {
-            self.link(session.id, session.relay_of);
+        }
+        if let Some(parent) = session.relay_of.filter(|_| !spoken.linked) {
+            spoken.linked = true;
+            self.relayed.entry(parent).or_default().push(session.id);
         }
         for process in new.into_iter().flatten() {
             self.speakers.entry(process).or_default().sessions += 1;
@@ -124,15 +126,6 @@ impl Sessions {
                     self.changed -= 1;
                 }
             }
-        }
-    }
-
-    fn link(&mut self, session: SessionId, parent: Option<SessionId>) {
-        if let Some(parent) = parent.and_then(|parent| self.sessions.get_mut(&parent))
-            && !parent.relayed.contains(&session)
-            && parent.relayed.len() < PEERS
-        {
-            parent.relayed.push(session);
         }
     }
 
@@ -151,8 +144,13 @@ impl Sessions {
         for process in speakers {
             release(&mut self.speakers, &mut self.changed, process);
         }
-        if let Some(parent) = parent.and_then(|parent| self.sessions.get_mut(&parent)) {
-            parent.relayed.retain(|relayed| *relayed != session);
+        if let Some(parent) = parent
+            && let Some(relayed) = self.relayed.get_mut(&parent)
+        {
+            relayed.retain(|relayed| *relayed != session);
+            if relayed.is_empty() {
+                self.relayed.remove(&parent);
+            }
         }
     }
 
@@ -182,7 +180,7 @@ impl Sessions {
             found.retain(|spoken| !spoken.closed);
         }
         match found.as_slice() {
-            [] => Err(format!("no session {prefix} is known; `mcp-sensor watch --json` shows the ids of sessions")),
+            [] => Err(format!("no session {prefix} is known")),
             [spoken] if spoken.closed => Err(format!("the session {} has closed", name(&spoken.info.id))),
             [spoken] => Ok(&spoken.info),
             several => {
@@ -191,6 +189,29 @@ impl Sessions {
                 Err(format!("{} sessions begin with {prefix}, among them {}: give more of the id", several.len(), names.join(", ")))
             }
         }
+    }
+
+    /// The sessions that are open, the latest first, as `id (client pid, server pid)`; so many at most.
+    pub fn open(&self, limit: usize) -> Vec<String> {
+        let mut open: Vec<&Spoken> = self.sessions.values().filter(|spoken| !spoken.closed).collect();
+        open.sort_by_key(|spoken| std::cmp::Reverse(spoken.last));
+        let pid = |process: Option<ProcessId>| process.map_or_else(|| "unknown".to_owned(), |process| format!("pid {}", process.pid));
+        let words = |info: &Session| format!("{:016x} (client {}, server {})", info.id.0, pid(info.client), pid(info.server));
+        open.into_iter().take(limit).map(|spoken| words(&spoken.info)).collect()
+    }
+
+    /// The process with this pid, where it is that side of a session.
+    ///
+    /// # Errors
+    /// Where it is not.
+    pub fn named(&self, session: &Session, side: Target, pid: u32) -> Result<ProcessId, Refusal> {
+        let (info, spoken) = self.end_of_chain(session, side)?;
+        let (known, last) = match side {
+            Target::Client => (spoken.map(|spoken| &spoken.clients), info.client),
+            _ => (spoken.map(|spoken| &spoken.servers), info.server),
+        };
+        let mut all = known.into_iter().flatten().copied().chain(last);
+        all.rfind(|process| process.pid == pid).ok_or_else(|| Refusal::uncertain(format!("process {pid} is not that side of the session")))
     }
 
     /// Whom an action on a session is aimed at. `client` and `server` are those of the message that led to it; `lives` tells
@@ -239,13 +260,14 @@ impl Sessions {
         lives: &impl Fn(ProcessId) -> bool,
     ) -> Result<(ProcessId, Vec<ProcessId>), Refusal> {
         let (info, spoken) = self.end_of_chain(session, side)?;
-        let of_message = of_message.filter(|_| info.id == session.id);
         let none = Spoken::new(info);
         let spoken = spoken.unwrap_or(&none);
         let (known, other_side, last) = match side {
             Target::Client => (&spoken.clients, &spoken.servers, info.client),
             _ => (&spoken.servers, &spoken.clients, info.server),
         };
+        // Behind a relay, another process is that side than the one of the message.
+        let of_message = of_message.filter(|process| info.id == session.id || known.contains(process));
         let alive: Vec<ProcessId> = known.iter().copied().filter(|process| lives(*process)).collect();
         let process = match (of_message, alive.as_slice()) {
             (Some(process), _) => process,
@@ -268,7 +290,7 @@ impl Sessions {
         if side != Target::Client && (other_side.contains(&process) || (info.client == Some(process) && info.server == Some(process))) {
             return Err(Refusal::uncertain("client and server are one process"));
         }
-        if self.speakers.get(&process).is_some_and(|speaker| speaker.changed) {
+        if lives(process) && self.speakers.get(&process).is_some_and(|speaker| speaker.changed) {
             return Err(Refusal::uncertain(format!("process {} began another program since it spoke", process.pid)));
         }
         let alone = |other: &ProcessId| self.speakers.get(other).is_some_and(|speaker| speaker.sessions == 1 && !speaker.changed);
@@ -285,7 +307,7 @@ impl Sessions {
                 let Some(parent) = current.0.relay_of else { return Ok(current) };
                 parent
             } else {
-                match current.1.map_or(&[][..], |spoken| spoken.relayed.as_slice()) {
+                match self.relayed.get(&current.0.id).map_or(&[][..], Vec::as_slice) {
                     [] => return Ok(current),
                     [next] => *next,
                     _ => return Err(Refusal::uncertain("a relay passes the session on to several servers")),
@@ -318,7 +340,7 @@ fn release(speakers: &mut FxHashMap<ProcessId, Speaker>, changed: &mut usize, pr
 
 impl Spoken {
     fn new(info: &Session) -> Self {
-        Self { info: info.clone(), clients: Vec::new(), servers: Vec::new(), in_doubt: false, closed: false, relayed: Vec::new(), last: 0 }
+        Self { info: info.clone(), clients: Vec::new(), servers: Vec::new(), in_doubt: false, closed: false, linked: false, last: 0 }
     }
 }
 

@@ -184,6 +184,11 @@ fn warn_of_choices(config: &Config, strange_variables: &[String]) {
     }
     if config.enforcement.mode == Enforcement::On {
         tracing::warn!("enforcement.mode is on: processes are stopped and killed");
+        if !bpf::may_signal() {
+            tracing::warn!(
+                "without CAP_KILL the sensor cannot signal processes of other users: give it, or set enforcement.mode to dry-run"
+            );
+        }
     }
     if let Some(address) = config.collector.address.as_ref().filter(|address| !address.is_encrypted() && !address.is_local()) {
         tracing::warn!(collector = %address, "collector.insecure: events and the token cross the network unencrypted");

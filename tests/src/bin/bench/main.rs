@@ -11,6 +11,7 @@
 )]
 
 mod collector;
+mod enforcement;
 mod kernel;
 mod recording;
 mod service;
@@ -45,6 +46,8 @@ enum Group {
     Loss,
     /// The collector's store: ingest and search at ten million events.
     Collector,
+    /// Stopping and killing: from the decision to the signal, and to the process's end.
+    Enforcement,
     /// The service: write to subscription, and what the sensor takes while it sends to a collector.
     Service,
 }
@@ -70,6 +73,9 @@ fn main() -> anyhow::Result<()> {
     }
     if wanted(Group::Collector) {
         table.extend(collector::rows(ci)?);
+    }
+    if wanted(Group::Enforcement) {
+        table.extend(enforcement::rows(ci)?);
     }
     if wanted(Group::Service) {
         table.extend(service::rows(ci)?);

@@ -166,6 +166,7 @@ fn play(file: Vec<u8>, messages: usize) -> anyhow::Result<f64> {
         until: None,
         exporter: Box::new(Counter(Arc::clone(&events))),
         recording: None,
+        policy: None,
     };
     let begin = now();
     let reader = recording::Reader::open(io::Cursor::new(file), &reader::Options::default())?;
