@@ -105,6 +105,10 @@ pub struct Record {
     #[arg(long)]
     pub json: bool,
 
+    /// Judge by this policy, and record what it finds; `shipped` stands for the rules that come along
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+
     /// With --json: every message, not only tool calls
     #[arg(long, requires = "json")]
     pub messages: bool,

@@ -34,7 +34,8 @@ pub fn record(options: &Record) -> Result<Exit, Failure> {
     } else {
         (Level::None, Box::new(Silent { styles }))
     };
-    capture(Capture { level, exclude: &options.exclude, limits: &options.limits, recording: Some(order), policy: None, exporter })
+    let policy = crate::cli::policy::chosen(options.policy.as_deref())?;
+    capture(Capture { level, exclude: &options.exclude, limits: &options.limits, recording: Some(order), policy, exporter })
 }
 
 /// What is asked for: the sessions that match, to a new file.
