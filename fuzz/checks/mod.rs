@@ -6,10 +6,12 @@
 mod choices;
 mod json;
 mod ndjson;
+mod policy;
 mod reassembly;
 mod redact;
 
 pub use json::{raw as json_raw, structured as json_structured};
 pub use ndjson::{raw as ndjson_raw, structured as ndjson_structured};
+pub use policy::{event as policy_event, policy};
 pub use reassembly::reassembly;
 pub use redact::redact;

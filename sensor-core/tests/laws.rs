@@ -77,6 +77,11 @@ proptest! {
     }
 
     #[test]
+    fn the_shipped_rules_judge_any_event(text in nearly_json(40)) {
+        checks::policy_event(&text);
+    }
+
+    #[test]
     fn what_is_redacted_is_json_and_shows_no_token(choices in any_bytes(4), text in nearly_json(40), with_token in any::<bool>()) {
         let token: &[u8] = if with_token { b"\"@@\"" } else { b"" };
         checks::redact(&[&choices, &text[..], token].concat());
@@ -89,11 +94,13 @@ type Law = fn(&[u8]);
 #[test]
 fn every_file_of_the_fuzz_corpora_holds() {
     let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus");
-    let targets: [(&str, Law); 6] = [
+    let targets: [(&str, Law); 8] = [
         ("json_raw", checks::json_raw),
         ("json_structured", checks::json_structured),
         ("ndjson_raw", checks::ndjson_raw),
         ("ndjson_structured", checks::ndjson_structured),
+        ("policy", checks::policy),
+        ("policy_event", checks::policy_event),
         ("reassembly", checks::reassembly),
         ("redact", checks::redact),
     ];

@@ -274,7 +274,12 @@ impl Responder {
     }
 
     /// Starts another guardian, and hands it all that is to be held.
+    ///
+    /// The old one's socket goes first, so that the new one gets its number, a low one. The kernel closes the files of a
+    /// process that was killed in the order of their numbers, and those of BPF programs take long: a guardian whose socket
+    /// comes behind them learns of the sensor's end only then.
     fn replace_guardian(&mut self) {
+        drop(self.guardian.take());
         match Guardian::start() {
             Ok(guardian) => {
                 self.own.guardian = Some(guardian.pid());
