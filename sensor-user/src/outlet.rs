@@ -1,23 +1,25 @@
 //! What the engine gives out, on its way to the exporter: the peers are named here, and verdicts go to the kernel.
 
 mod actions;
+mod judge;
+mod parts;
 
 use crate::{
     capture::Record,
     export::{Exporter, Outgoing, Shared, Summary, event},
     identity::Known,
-    judging::{About, Found, Judging, Loaded, Peers},
+    judging::{About, Judging, Peers},
     pipeline::{Taken, VerdictTaker},
     recording::Recorder,
-    respond::{By, Order, Responder, peers_of},
+    respond::{Responder, peers_of},
     status::{BlindSpots, Told, blind_spot},
 };
-use mcp_sensor_proto::v1::{self, action::Delivered};
+use judge::Later;
+use mcp_sensor_proto::v1;
 use rustc_hash::FxHashMap;
 use sensor_core::{
-    event::{Body, Event, EventId, Implementation, Session, SessionId, SessionState, Sink},
+    event::{Body, Event, Implementation, Session, SessionId, SessionState, Sink},
     input::{Between, Chunk, Framed, ProcessId, StreamKey, Time, Touch, Verdict},
-    policy::Kept,
 };
 use std::{collections::VecDeque, io, sync::Arc};
 
@@ -37,15 +39,6 @@ struct Held {
     shown: bool,
     /// What is still to be judged of it.
     later: Option<Box<Later>>,
-}
-
-/// An event that is judged when its peers are known.
-struct Later {
-    id: EventId,
-    kept: Kept,
-    session: Session,
-    /// Whom an order would be about.
-    aim: [Option<ProcessId>; 2],
 }
 
 /// A part that events share, and what it was made of.
@@ -126,24 +119,6 @@ impl Outlet {
             told: Told::default(),
             judging: None,
         }
-    }
-
-    /// Judges events from now on. In a replay, findings of the recording are left out then.
-    pub fn judge_by(&mut self, judging: Option<Judging>) {
-        self.judging = judging;
-    }
-
-    /// Judges by another policy.
-    pub fn judge_by_another(&mut self, loaded: Loaded) {
-        match &mut self.judging {
-            Some(judging) => judging.replace(loaded),
-            None => self.judging = Some(Judging::live(loaded, self.boot_time)),
-        }
-    }
-
-    /// What judges events.
-    pub const fn judging(&mut self) -> Option<&mut Judging> {
-        self.judging.as_mut()
     }
 
     /// Who is behind a process.
@@ -310,23 +285,9 @@ impl Outlet {
             if shown {
                 self.give(event);
             }
-            if let (Some(later), Some(of), Some(judging)) = (later.map(|later| *later), of, &mut self.judging) {
-                let Later { id, kept, session, aim } = later;
-                let mut found = Vec::new();
-                judging.judge_kept(&kept, &About { id, time, node: &self.node, session: &of, peers: &peers }, &mut found);
-                for found in found {
-                    self.give(found.event.clone());
-                    self.obey(&found, &session, aim);
-                }
+            if let (Some(later), Some(of)) = (later, of) {
+                self.judge_later(*later, time, &of, &peers);
             }
-        }
-    }
-
-    /// True where rules can be asked about these processes: all that they ask for is known.
-    fn may_judge(&self, peers: [Option<ProcessId>; 2]) -> bool {
-        match &self.known {
-            Known::Live(live) => !peers.iter().flatten().any(|peer| live.identities.arguments_pending(*peer)),
-            Known::Recorded(_) => false,
         }
     }
 
@@ -337,83 +298,6 @@ impl Outlet {
         if self.held_events > HELD_EVENTS {
             self.release_session(session, |_, _| true);
         }
-    }
-
-    /// Gives out what was found in an event, behind it, and does what is to be done about it.
-    fn report(&mut self, found: Vec<Found>, session: &Session, peers: [Option<ProcessId>; 2], aim: [Option<ProcessId>; 2]) {
-        for found in found {
-            if self.held.contains_key(&session.id) {
-                self.hold(session.id, Held { event: found.event.clone(), peers, since: self.now, shown: true, later: None });
-            } else {
-                self.give(found.event.clone());
-            }
-            self.obey(&found, session, aim);
-        }
-    }
-
-    /// Does what a rule asks for.
-    fn obey(&mut self, found: &Found, session: &Session, [client, server]: [Option<ProcessId>; 2]) {
-        let (Some(wanted), true) = (&found.wanted, self.responder.is_some()) else { return };
-        let order = Order {
-            kind: wanted.kind,
-            target: wanted.target,
-            tree: wanted.tree,
-            by: By::Rule { rule: &wanted.rule, finding_id: &found.event.frame.id },
-            session,
-            client,
-            server,
-            delivered: if wanted.answered { Delivered::Yes } else { Delivered::Unknown },
-            decided: wanted.decided,
-        };
-        self.act(&order);
-    }
-
-    /// Brings a peer that was made before all was known of its process up to date.
-    fn complete(&mut self, peer: &mut Arc<Shared<v1::Peer>>, process: ProcessId) {
-        let (resolved, told) = (self.known.peer(process), peer.get());
-        let complete = if matches!(self.known, Known::Recorded(_)) {
-            v1::Peer { name: told.name.clone(), version: told.version.clone(), ..(*resolved).clone() }
-        } else {
-            // It may have begun another program meanwhile: only what takes time to find out is filled in.
-            let v1::Peer { exe_sha256, command_line, ancestors, .. } = (*resolved).clone();
-            v1::Peer { exe_sha256, command_line, ancestors, ..told.clone() }
-        };
-        if complete != *told {
-            *peer = Shared::new(complete);
-        }
-    }
-
-    /// The peer behind a process, made anew only when identity or the session has learned something.
-    fn peer(&mut self, side: Side, process: Option<ProcessId>, said: &Implementation) -> Option<Arc<Shared<v1::Peer>>> {
-        let Some(process) = process else { return event::peer(None, said).map(Shared::new) };
-        let known = self.known.peer(process);
-        if let Some(made) = self.peers.get(&(process, side))
-            && Arc::ptr_eq(&made.of.0, &known)
-            && made.of.1 == *said
-        {
-            return Some(Arc::clone(&made.shared));
-        }
-        if self.peers.len() >= PEERS {
-            self.peers.clear();
-        }
-        let shared = Shared::new(event::peer(Some(&known), said)?);
-        self.peers.insert((process, side), Made { of: (known, said.clone()), shared: Arc::clone(&shared) });
-        Some(shared)
-    }
-
-    /// The proto's session, made anew only when it has changed.
-    fn session(&mut self, session: &Session) -> Arc<Shared<v1::Session>> {
-        if let Some(made) = self.sessions.get(&session.id)
-            && made.of == *session
-        {
-            return Arc::clone(&made.shared);
-        }
-        if self.sessions.len() >= PEERS {
-            self.sessions.clear();
-        }
-        let shared = Shared::new(event::session(session));
-        self.sessions.insert(session.id, Made { of: session.clone(), shared: Arc::clone(&shared) });
-        shared
     }
 
     fn give(&mut self, mut event: Outgoing) {

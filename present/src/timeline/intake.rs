@@ -8,12 +8,13 @@ use mcp_sensor_proto::v1::event::Body;
 use mcp_sensor_proto::v1::message::Type;
 use mcp_sensor_proto::v1::session_change::State as SessionState;
 use mcp_sensor_proto::v1::tool_call::State as CallState;
-use mcp_sensor_proto::v1::{Action, Event, Finding, Gap, Message, Peer, Session, SessionChange, ToolCall};
+use mcp_sensor_proto::v1::{Event, Gap, Message, Peer, Session, SessionChange, ToolCall};
 
 use super::Timeline;
 use super::model::{CALL, Exchange, Hole, Pair, Single, State, Step, Text, Turn, Verdict, Way, What, Wire};
+use super::verdict::{done, found};
 use crate::json;
-use crate::{units, words};
+use crate::units;
 
 /// Bytes of a name that are kept.
 const NAME: usize = 1024;
@@ -23,9 +24,6 @@ const MAX_PEERS: usize = 16;
 
 /// Turns of an exchange that are kept. A call that becomes a task has two.
 const MAX_TURNS: usize = 8;
-
-/// Bytes of what made a rule match.
-const MAX_REASON: usize = 4096;
 
 /// Bytes of what is known of a process, beyond which its arguments and ancestors are let go.
 const MAX_PEER: usize = 64 * 1024;
@@ -394,27 +392,6 @@ impl Timeline {
     }
 }
 
-/// What a finding tells.
-fn found(severity: i32, finding: &Finding) -> Verdict {
-    Verdict {
-        severity,
-        rule: clip(&finding.rule),
-        title: clip(&finding.title),
-        reason: finding.reason.get(..finding.reason.floor_char_boundary(MAX_REASON)).unwrap_or_default().into(),
-        tags: finding.tags.iter().take(16).map(|tag| clip(tag)).collect(),
-        tool: clip(&finding.tool),
-        request: clip(&finding.request_id),
-        suppressed: finding.suppressed,
-        outcome: None,
-    }
-}
-
-/// What an action tells.
-fn done(severity: i32, action: &Action) -> Verdict {
-    let title = words::action(action);
-    Verdict { severity, rule: clip(&action.rule), title: title.into(), outcome: Some(action.outcome), ..Verdict::default() }
-}
-
 /// True where a message's body is enough to show what is in it.
 fn is_usable(body: &Text) -> bool {
     !body.text.is_empty() && body.is_whole()
@@ -464,7 +441,7 @@ fn marks(some: &[i32], others: &[i32]) -> Vec<i32> {
 }
 
 /// The beginning of a name, which may be megabytes long.
-fn clip(text: &str) -> Box<str> {
+pub(super) fn clip(text: &str) -> Box<str> {
     text.get(..text.floor_char_boundary(NAME)).unwrap_or_default().into()
 }
 

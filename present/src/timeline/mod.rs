@@ -21,6 +21,7 @@ mod notices;
 mod sections;
 mod sensors;
 mod text;
+mod verdict;
 mod view;
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! Makes a policy of its file: everything is looked up, checked and indexed once.
 
 use super::diagnostic::{Diagnostic, nearest, position};
-use super::expression::{Expression, Name, Names, Test};
+use super::expression::{Expression, Name, Names};
 use super::field::{Field, Type};
 use super::file::{self, File};
+use super::plain::Test;
 use super::{Kinds, Needs, Response, Severity, Target};
 use crate::input::Time;
 use ring::digest;

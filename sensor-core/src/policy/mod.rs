@@ -27,11 +27,14 @@ mod glob;
 mod judge;
 mod kept;
 mod memory;
+mod plain;
 mod sample;
 mod subject;
 #[cfg(test)]
 mod tests;
+mod walk;
 mod window;
+mod written;
 
 pub use compile::{Policy, Rule};
 pub use diagnostic::Diagnostic;

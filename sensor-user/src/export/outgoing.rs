@@ -9,6 +9,7 @@ use mcp_sensor_proto::json::{self, EncodedParts};
 use mcp_sensor_proto::v1::{Event, Peer, Session};
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint};
+use sensor_core::event::SessionId;
 
 /// Field numbers of `Event` in the contract.
 const SESSION: u32 = 5;
@@ -76,6 +77,12 @@ impl Outgoing {
             server: server.as_deref().map(|server| server.value.clone()),
             ..frame.clone()
         }
+    }
+
+    /// The id of its session.
+    #[must_use]
+    pub fn session_id(&self) -> Option<SessionId> {
+        u64::from_str_radix(&self.session.as_ref()?.get().id, 16).ok().map(SessionId)
     }
 
     /// Appends the event as protobuf.

@@ -17,10 +17,8 @@ use crate::{
     export::Outgoing,
     identity::Known,
 };
-use mcp_sensor_proto::v1::{
-    self, Audit, audit,
-    loss::{Count, Place, Reason},
-};
+use mcp_sensor_proto::v1::loss::{Count, Place, Reason};
+use mcp_sensor_proto::v1::{self, Audit};
 use recording::{Item, Level};
 use rustc_hash::{FxHashMap, FxHashSet};
 use sensor_core::{
@@ -302,16 +300,14 @@ impl Recorder {
 
     /// A finding about a session.
     pub fn judged(&mut self, event: &Outgoing, known: &mut Known) {
-        let id = event.session.as_ref().and_then(|session| u64::from_str_radix(&session.get().id, 16).ok()).map(SessionId);
-        let Some(id) = id else { return };
-        if !self.sessions.get(&id).is_some_and(|record| record.chosen) {
+        let Some(id) = event.session_id() else { return };
+        if !self.closed.contains(&id) && !self.sessions.get(&id).is_some_and(|record| record.chosen) {
             if !self.plan.choice.is_for(event) {
                 return;
             }
             self.choose(id);
         }
-        self.settle(known);
-        self.write(&Item::Event(event.to_event()));
+        self.told(&event.to_event(), known);
     }
 
     /// Periodic work.
@@ -350,21 +346,13 @@ impl Recorder {
     /// What the sensor tells of the recording's beginning.
     #[must_use]
     pub fn audit_start(&self) -> Audit {
-        let Plan { level, filter, .. } = &self.plan;
-        let what = if filter.is_empty() { "everything" } else { filter };
-        self.audit(audit::Kind::RecordingStarted, format!("level {}: {what}", level.name()))
+        self.plan.audit_start()
     }
 
     /// What the sensor tells of its end.
     #[must_use]
     pub fn audit_stop(&self) -> Audit {
-        let lost: u64 = self.losses().iter().map(|count| count.count).sum();
-        let detail = if lost == 0 { String::new() } else { format!("{lost} items did not get into it") };
-        self.audit(audit::Kind::RecordingStopped, detail)
-    }
-
-    fn audit(&self, kind: audit::Kind, detail: String) -> Audit {
-        Audit { kind: kind.into(), subject: self.plan.subject.clone(), detail, time: None }
+        self.plan.audit_stop(&self.losses())
     }
 
     /// Writes what waits and ends the file; says how it went.
@@ -403,9 +391,9 @@ impl Recorder {
 
     /// A session is to be recorded: what is held of it, and what comes.
     fn choose(&mut self, session: SessionId) {
-        let record = self.sessions.entry(session).or_default();
-        record.chosen = true;
-        let streams = record.streams.iter().filter(|stream| self.streams.get(stream).is_some_and(|of| !of.chosen));
+        let Session { streams, chosen } = self.sessions.entry(session).or_default();
+        *chosen = true;
+        let streams = streams.iter().filter(|stream| self.streams.get(stream).is_some_and(|of| !of.chosen));
         self.fresh.extend(streams);
     }
 
@@ -424,8 +412,7 @@ impl Recorder {
                 of.chosen = true;
             }
         }
-        let swept = self.swept.take();
-        let mut seen = FxHashSet::default();
+        let (swept, mut seen) = (self.swept.take(), FxHashSet::default());
         for item in self.held.take(&fresh) {
             seen.extend(process(&item.lend()));
             self.give(item, known);

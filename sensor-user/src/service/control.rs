@@ -1,7 +1,7 @@
 //! The control socket: orders by hand, one JSON object a line, each answered by one.
 //!
 //! Invariants: only root is heard, by what the kernel says of the other end and not by the file's mode alone; a request is one
-//! line of at most [`REQUEST`] bytes that comes within [`PATIENCE`]; one connection is served at a time, and asks once; what
+//! line of at most `REQUEST` bytes that comes within `PATIENCE`; one connection is served at a time, and asks once; what
 //! cannot be opened is told in the log, and the service runs without.
 
 use std::fs::{self, Permissions};
