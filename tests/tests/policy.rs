@@ -9,12 +9,16 @@ use std::{
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
 
 /// How long anything may take.
 const LIMIT: Duration = Duration::from_secs(60);
+
+/// A rule acts on the whole host: one test at a time.
+static HOST: Mutex<()> = Mutex::new(());
 
 /// The fifth call of a session is one too many.
 const LOOP: &str = r#"
@@ -182,6 +186,7 @@ fn in_runc(folder: &Path) -> Command {
 /// away.
 #[test]
 fn a_rule_kills_the_server_of_a_loop_and_nobody_else() {
+    let _host = HOST.lock().unwrap_or_else(PoisonError::into_inner);
     let service = Service::start(LOOP, "on", &["--actions-per-minute", "1000"]);
     let folder = tempfile::tempdir().unwrap();
     let cases: [(&str, Command, &str); 6] = [
@@ -218,6 +223,7 @@ fn a_rule_kills_the_server_of_a_loop_and_nobody_else() {
 
 #[test]
 fn a_dry_run_tells_what_it_would_do_and_does_nothing() {
+    let _host = HOST.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().unwrap();
     let service = Service::start(LOOP, "dry-run", &[]);
     let mut server = Command::new(beside("peer"));
@@ -230,6 +236,7 @@ fn a_dry_run_tells_what_it_would_do_and_does_nothing() {
 
 #[test]
 fn a_policy_that_would_kill_the_exempt_is_refused() {
+    let _host = HOST.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().unwrap();
     let exempt = beside("peer");
     let service = Service::start(LOOP, "on", &["--exempt-exe", exempt.to_str().unwrap()]);
@@ -249,6 +256,7 @@ fn stored(collector: &str, kind: &str) -> Vec<Value> {
 
 #[test]
 fn a_policy_is_reloaded_whole_or_not_at_all_and_that_is_told() {
+    let _host = HOST.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().unwrap();
     let address = format!("unix:{}", folder.path().join("collector.sock").display());
     let mut command = Command::new(beside("mcp-collector"));
@@ -289,6 +297,7 @@ fn found<'e>(events: impl Iterator<Item = &'e Value>, session: &Value) -> Vec<(S
 
 #[test]
 fn a_recording_judged_again_gives_the_findings_of_the_day() {
+    let _host = HOST.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().unwrap();
     let tape = folder.path().join("tape.pcapng");
     let mut command = Command::new(agent());

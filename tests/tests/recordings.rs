@@ -82,8 +82,9 @@ fn unescaped(text: &str) -> String {
     plain(&out)
 }
 
-/// What tshark shows of each packet of a stream: its payload as JSON, and the values that it found in it by their paths.
-fn tshark(file: &Path) -> Vec<(Value, Vec<String>)> {
+/// What tshark shows of each packet of a stream: its payload as JSON, and the values that it found in it by their paths. And the
+/// messages that share a packet, because a process wrote several at once: of these Wireshark dissects the first.
+fn tshark(file: &Path) -> (Vec<(Value, Vec<String>)>, Vec<Value>) {
     let output = Command::new("tshark")
         .arg("-r")
         .arg(file)
@@ -94,16 +95,22 @@ fn tshark(file: &Path) -> Vec<(Value, Vec<String>)> {
         .unwrap_or_else(|error| panic!("tshark: {error}; `cargo xtask setup tests` installs it"));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
+    let mut together = Vec::new();
     let packets = text.lines().filter_map(|line| {
         let (hex, shown) = line.split_once('\t').unwrap();
         // What has no payload tells of bytes that were not captured, or of the reader.
         let bytes: Vec<u8> = (0..hex.len() / 2).map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap()).collect();
-        let value = serde_json::from_slice(bytes.trim_ascii()).ok()?;
+        let values: Vec<Value> = serde_json::Deserializer::from_slice(&bytes).into_iter().collect::<Result<_, _>>().unwrap_or_default();
+        if values.len() > 1 {
+            together.extend(values);
+            return None;
+        }
+        let value = values.into_iter().next()?;
         let mut shown: Vec<String> = shown.split('\u{1f}').map(unescaped).collect();
         shown.sort();
         Some((value, shown))
     });
-    packets.collect()
+    (packets.collect(), together)
 }
 
 /// Holds what tshark shows of a recording against the messages that its replay tells.
@@ -119,7 +126,12 @@ fn tshark_agrees(file: &Path, payload: &str) -> usize {
             (body.to_string(), found)
         })
         .collect();
-    let mut shown: Vec<(String, Vec<String>)> = tshark(file).into_iter().map(|(value, shown)| (value.to_string(), shown)).collect();
+    let (alone, together) = tshark(file);
+    let mut shown: Vec<(String, Vec<String>)> = alone.into_iter().map(|(value, shown)| (value.to_string(), shown)).collect();
+    for value in together {
+        let place = said.iter().position(|(text, _)| *text == value.to_string());
+        said.swap_remove(place.unwrap_or_else(|| panic!("{}: no event tells of {value}", file.display())));
+    }
     said.sort();
     shown.sort();
     for (one, other) in said.iter().zip(&shown) {

@@ -186,9 +186,9 @@ async fn events_of_any_version_pass_as_they_came() {
     let running = start().await;
     let mut subscriber = running.subscribe(SubscribeRequest::default()).await;
     let sensor = running.sensor(1).await;
-    // A body of a later version: field 14.
+    // A body of a later version: field 99.
     let mut bytes = Event { body: None, ..event(1, 1) }.encode_to_vec();
-    bytes.extend_from_slice(&[0x72, 2, 0x08, 1]);
+    bytes.extend_from_slice(&[0x9a, 0x06, 2, 0x08, 1]);
     sensor
         .requests
         .send(frame(mcp_sensor_proto::v1::connect_request::Frame::Batch(mcp_sensor_proto::v1::Batch { events: vec![bytes] })))

@@ -175,6 +175,7 @@ mod tests {
         reloader.reload();
         let Change::Exclusions(exclusions) = changed.try_recv().unwrap() else { panic!("no exclusions") };
         assert_eq!(exclusions.users, [0]);
+        assert!(matches!(changed.try_recv().unwrap(), Change::Policy(Ok(_))), "the policy is read again with the rest");
         assert!(matches!(changed.try_recv().unwrap(), Change::Note(None)));
         let _ = uplink.finish(std::time::Instant::now());
     }
