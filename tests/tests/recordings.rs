@@ -128,8 +128,8 @@ fn tshark_agrees(file: &Path, payload: &str) -> usize {
         .collect();
     let (alone, together) = tshark(file);
     let mut shown: Vec<(String, Vec<String>)> = alone.into_iter().map(|(value, shown)| (value.to_string(), shown)).collect();
-    for value in together {
-        let place = said.iter().position(|(text, _)| *text == value.to_string());
+    for value in together.iter().map(Value::to_string) {
+        let place = said.iter().position(|(text, _)| *text == value);
         said.swap_remove(place.unwrap_or_else(|| panic!("{}: no event tells of {value}", file.display())));
     }
     said.sort();
