@@ -186,17 +186,7 @@ impl Compiler<'_> {
 
     fn duration(&mut self, text: &Spanned<String>) -> Time {
         let value = text.value.trim();
-        let digits = value.len() - value.trim_start_matches(|letter: char| letter.is_ascii_digit()).len();
-        let (number, unit) = value.split_at_checked(digits).unwrap_or((value, ""));
-        let unit: Option<Time> = match unit.trim() {
-            "ms" => Some(1_000_000),
-            "s" => Some(1_000_000_000),
-            "m" => Some(60 * 1_000_000_000),
-            "h" => Some(3_600 * 1_000_000_000),
-            "d" => Some(86_400 * 1_000_000_000),
-            _ => None,
-        };
-        let time = number.parse::<Time>().ok().zip(unit).and_then(|(number, unit)| number.checked_mul(unit)).filter(|time| *time > 0);
+        let time = super::sample::duration(value).filter(|time| *time > 0);
         time.unwrap_or_else(|| {
             self.wrong(text.referenced, format!("`{value}` is no duration"), "for example `30s`, `5m`, `1h`, `7d`".to_owned());
             1

@@ -62,7 +62,8 @@ pub fn check(event: &serde_json::Value) -> Result<(), String> {
     Ok(())
 }
 
-fn duration(text: &str) -> Option<Time> {
+/// A time as policies write it: `500ms`, `30s`, `5m`, `1h`, `7d`.
+pub fn duration(text: &str) -> Option<Time> {
     let digits = text.len() - text.trim_start_matches(|letter: char| letter.is_ascii_digit()).len();
     let (number, unit) = text.split_at_checked(digits)?;
     let unit: Time = match unit {
