@@ -202,8 +202,8 @@ impl Judging {
     }
 
     fn ask(&mut self, subject: &Subject<'_>, about: &About<'_>, found: &mut Vec<Found>) {
-        let digest = self.judge.policy().digest.clone();
-        self.judge.judge(subject, &mut |subject, finding| found.push(about.found(subject, finding, &digest)));
+        let policy = Arc::clone(self.judge.policy());
+        self.judge.judge(subject, &mut |subject, finding| found.push(about.found(subject, finding, &policy.digest)));
     }
 
     /// The peers as rules see them.
