@@ -10,7 +10,7 @@ use sensor_ebpf::{End, HeldRecord, RecordHeader};
 use crate::{
     kernel::who,
     maps::{ABI_DIGEST, no_key},
-    object::{access_of, carrier, is_empty_pipe, stream_of},
+    object::{LastDevice, access_of, carrier, is_empty_pipe, stream_of},
     position::begin,
 };
 
@@ -68,7 +68,7 @@ pub extern "C" fn held_streams(context: *const Context) -> i32 {
 unsafe fn tell(sequence_file: *mut c_void, task: *const u8, file: u64, end: End) {
     let mut key = no_key();
     let Some(carrier) = carrier(file) else { return };
-    if stream_of(&carrier, end, &mut key).is_none() {
+    if stream_of(&carrier, end, &mut key, &mut LastDevice::default()).is_none() {
         return;
     }
     if is_empty_pipe(&carrier) {

@@ -6,8 +6,8 @@ use sensor_ebpf::{End, Shape};
 use crate::{
     kernel::{field, has, offset},
     maps::SCRATCH_IO_URING,
-    movement::{Movement, moved, put},
-    object::carrier,
+    movement::{Told, moved, put},
+    object::put_file,
     take::Buffers,
 };
 
@@ -89,9 +89,10 @@ pub fn io_uring_complete(context: BtfTracePointContext) -> i32 {
     } else {
         (field::<u64>(request, &offset::IO_RW_ADDRESS), u64::from(field::<u32>(request, &offset::IO_RW_LENGTH)))
     };
-    let Some(carrier) = carrier(file) else { return 0 };
     let buffers = Buffers { address, elements, shape: shape as u32, compat: 0 };
-    put(&SCRATCH_IO_URING, 0, Movement { carrier, bytes: result as u64, buffers, end, discarded: false, reserved: 0, unused: 0 });
-    moved(&SCRATCH_IO_URING);
+    let told = Told { end, bytes: result as u64, buffers, discarded: false };
+    if put(&SCRATCH_IO_URING, 0, told, |place| put_file(file, place)) {
+        moved(&SCRATCH_IO_URING);
+    }
     0
 }

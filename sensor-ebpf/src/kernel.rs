@@ -4,7 +4,7 @@ use aya_ebpf::{
     Global,
     helpers::generated::{bpf_get_current_task_btf, bpf_probe_read_kernel, bpf_probe_read_user},
 };
-use core::{ffi::c_void, mem::MaybeUninit};
+use core::{arch::asm, ffi::c_void, mem::MaybeUninit};
 
 macro_rules! globals {
     ($($name:ident $structure:literal [$($field:literal),+] $required:ident),+ $(,)?) => {
@@ -98,6 +98,49 @@ pub unsafe fn who(task: *const u8) -> Who {
             start_time: typed(leader, &offset::TASK_START),
             forked: typed::<u32>(leader, &offset::TASK_FLAGS) & PF_FORKNOEXEC != 0,
         }
+    }
+}
+
+/// Descriptors in the table that a process begins with (`NR_OPEN_DEFAULT`, include/linux/fdtable.h, on 64-bit machines).
+const FIRST_TABLE: u32 = 64;
+
+macro_rules! slots {
+    ($array:expr, $descriptor:expr, $($number:literal)+) => {
+        match $descriptor {
+            $($number => {
+                let file: *const u8;
+                asm!("{0} = *(u64 *)({1} + {2})", out(reg) file, in(reg) $array, const $number * 8);
+                file
+            })+
+            _ => core::ptr::null(),
+        }
+    };
+}
+
+/// The `struct file` behind a descriptor of a task, by a pointer whose type the verifier knows; null where there is none, or
+/// where it cannot be had so: the process has had more descriptors than its first table holds (as what bash starts: bash
+/// has one of the number 255).
+///
+/// The verifier knows the type of what is loaded at a constant offset only: hence one load for each descriptor.
+///
+/// # Safety
+/// As for [`typed`].
+#[inline(always)]
+pub unsafe fn typed_file_of(task: *const u8, descriptor: u32) -> *const u8 {
+    if descriptor >= FIRST_TABLE || !has(&offset::FILES_FDTAB) || !has(&offset::FILES_ARRAY) {
+        return core::ptr::null();
+    }
+    // SAFETY: by the caller; each load is through a pointer whose type the verifier knows, at an offset that it knows.
+    unsafe {
+        let files: *const u8 = typed(task, &offset::TASK_FILES);
+        let table: *const u8 = typed(files, &offset::FILES_FDT);
+        if table != files.add(offset::FILES_FDTAB.load() as usize) {
+            return core::ptr::null();
+        }
+        let array = files.add(offset::FILES_ARRAY.load() as usize);
+        slots!(array, descriptor,
+            0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31
+            32 33 34 35 36 37 38 39 40 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57 58 59 60 61 62 63)
     }
 }
 

@@ -2,9 +2,9 @@
 //!
 //! One small file per family: `syscalls` (the exit of every system call that moves bytes), `io_uring` (its completions),
 //! `process` (exec, fork, exit), `existing` (who holds which stream when the sensor starts). The first two hand each
-//! movement of bytes to `movement`, which finds the stream behind the descriptor (`object`), obeys the verdict of user
-//! space, counts (`position`), and has the bytes taken (`take`); a process that user space has condemned is sent its signal
-//! there (`mark`).
+//! movement of bytes to `movement`, which passes over what it is known to be told to (`recall`), finds the stream behind the
+//! descriptor (`object`), obeys the verdict of user space, counts (`position`), and has the bytes taken (`take`); a process
+//! that user space has condemned is sent its signal there (`mark`).
 //!
 //! Tracepoint programs run with preemption off (`cant_sleep()` in `__bpf_trace_run`, kernel/trace/bpf_trace.c), so scratch
 //! space is per CPU and per program.
@@ -24,6 +24,7 @@ mod movement;
 mod object;
 mod position;
 mod process;
+mod recall;
 mod syscalls;
 mod take;
 

@@ -15,19 +15,19 @@ use sensor_ebpf::{Counter, End, Flags, Loss, ObjectKind, RecordHeader, RecordKin
 
 use crate::{
     kernel::{Who, read_user, task, who},
-    maps::{SETTINGS, STREAMS, VERDICTS, count, cpu, forget, no_key, output, zero},
+    maps::{SETTINGS, STREAMS, VERDICTS, count, count_up, cpu, forget, no_key, output, zero},
     mark::obey,
-    object::{Carrier, Facts, stream_of},
+    object::{Facts, Place, stream_of},
     position::{advance, fresh, note_process, note_thread, position_of, unreadable},
+    recall::{Passing, Recalled, is_due, look_anew, looks_like_a_message, passing, remember, tag_of},
     take::{Buffers, Scratch, add_lengths, take},
 };
 
 /// Bytes that moved at one end of what a file stands for.
-#[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Movement {
     /// What they moved through.
-    pub carrier: Carrier,
+    place: Place,
     /// How many bytes. 0 where the lengths stand in the message headers.
     pub bytes: u64,
     /// Where they are in the process.
@@ -36,8 +36,10 @@ pub struct Movement {
     pub end: End,
     /// `MSG_TRUNC` was given: on TCP the buffer was left alone.
     pub discarded: bool,
-    pub reserved: u16,
-    pub unused: u32,
+    /// What is known of the verdict.
+    passing: Passing,
+    /// What stands for it in the table of what is remembered.
+    tag: u64,
 }
 
 /// The movements of one call, and the stream of the one that is worked on.
@@ -51,31 +53,53 @@ pub struct Pending {
 
 /// How long a stream that was found to be no text stays ignored at least, in nanoseconds.
 const BINARY_HOLD: u64 = 20_000_000;
-/// An ignored stream is probed at one call in so many, whatever the call looks like.
-const PROBE_EVERY: u64 = 256;
 /// Bytes of a call between which those of another thread may come, at most: what the kernel passes on at once. Calls of more
 /// would tear each other's messages apart, so there are no two at once.
 const SHARED: u64 = 64 * 1024;
 /// Bytes at the beginning of a call that are looked at.
 const SNIFF: usize = 16;
 
-/// Puts a movement of a call, its first (0) or second (1), where [`moved`] finds it.
+/// What a call says of a movement.
+#[derive(Clone, Copy)]
+pub struct Told {
+    pub end: End,
+    pub bytes: u64,
+    pub buffers: Buffers,
+    pub discarded: bool,
+}
+
+/// Puts a movement of a call, its first (0) or second (1), where [`moved`] finds it: what it moved through is put there by
+/// `carrier`. False where that carries no stream, or one that is passed over.
 ///
 /// What is known of it goes by way of a map value, of which the verifier remembers nothing: else it would follow each kind
 /// of call on each kind of object through all that comes after. (Before 6.3 it takes every number for one that matters as
 /// soon as a program has a callback, and so never finds that it has been at a place before.)
 #[inline(always)]
-pub fn put(scratch: &Array<Scratch, 1>, number: usize, movement: Movement) {
+pub fn put(scratch: &Array<Scratch, 1>, number: usize, told: Told, carrier: impl FnOnce(&mut Place) -> bool) -> bool {
+    let Told { end, bytes, buffers, discarded } = told;
     let Some(scratch) = scratch.get_ptr_mut(cpu()) else {
-        count(Counter::NoScratchBytes, movement.bytes);
-        return;
+        count(Counter::NoScratchBytes, bytes);
+        return false;
     };
     // SAFETY: a map value of this CPU, and nothing else runs this program here meanwhile; `number` is 0 or 1.
     unsafe {
         let pending = &raw mut (*scratch).pending;
-        (&raw mut (*pending).movements).cast::<Movement>().add(number).write(movement);
+        let movement = &mut *(&raw mut (*pending).movements).cast::<Movement>().add(number);
+        if !carrier(&mut movement.place) {
+            return false;
+        }
+        movement.tag = tag_of(&raw const movement.place.carrier, end);
+        movement.passing = passing(movement.tag, &buffers);
+        if matches!(movement.passing, Passing::Over) {
+            return false;
+        }
+        movement.bytes = bytes;
+        movement.buffers = buffers;
+        movement.end = end;
+        movement.discarded = discarded;
         (*pending).count = number as u64 + 1;
     }
+    true
 }
 
 /// Handles the movements of a call.
@@ -123,7 +147,9 @@ unsafe fn one(movement: &mut Movement, facts: &mut Facts, key: &mut StreamKey, s
         unsafe { add_lengths(&movement.buffers, &raw mut movement.bytes) };
     }
     let mut stream = no_key();
-    let Some(told) = stream_of(&movement.carrier, movement.end, &mut stream) else { return };
+    // SAFETY: a map value of this CPU.
+    let device = unsafe { &mut (*scratch).device };
+    let Some(told) = stream_of(&movement.place.carrier, movement.end, &mut stream, device) else { return };
     *facts = told;
     *key = stream;
     forget();
@@ -136,25 +162,32 @@ unsafe fn one(movement: &mut Movement, facts: &mut Facts, key: &mut StreamKey, s
         return;
     }
     let mut only_at = 0;
-    if let Some(verdict) = VERDICTS.get_ptr_mut(key) {
+    if movement.passing as u8 != Passing::Capture as u8
+        && let Some(verdict) = VERDICTS.get_ptr(key)
+    {
         // SAFETY: a map value.
-        let verdict = unsafe { &mut *verdict };
+        let verdict = unsafe { &*verdict };
         if verdict.kind == VerdictKind::Exclude as u8 {
+            remember(movement.tag, Recalled::Excluded, 0);
             return;
         }
         if verdict.kind == VerdictKind::Ignore as u8 {
-            count(Counter::IgnoredCalls, 1);
             // At a pipe's or Unix socket's reader it is too late: the writer's call was passed over already.
             let late =
                 matches!(movement.end, End::Reader) && (facts.kind == ObjectKind::Pipe as u8 || facts.kind == ObjectKind::Unix as u8);
+            remember(movement.tag, if late { Recalled::Excluded } else { Recalled::Ignored }, verdict.retry_at);
             if late || !looks_again(verdict, movement) {
                 return;
             }
             count(Counter::Probes, 1);
             let _ = VERDICTS.remove(key);
             let _ = STREAMS.remove(key);
+            look_anew();
         } else {
             only_at = verdict.end;
+            if only_at == 0 {
+                remember(movement.tag, Recalled::Captured, 0);
+            }
         }
     }
     count(Counter::Calls, 1);
@@ -173,20 +206,15 @@ fn exclude(key: &StreamKey) {
 #[inline(always)]
 fn verdict(kind: VerdictKind, retry_at: u64) -> Verdict {
     let zero = zero();
-    Verdict { kind: kind as u8, end: zero as u8, padding: zero as u16, reserved: zero as u32, retry_at, calls: zero }
+    Verdict { kind: kind as u8, end: zero as u8, padding: zero as u16, reserved: zero as u32, retry_at }
 }
 
-/// True where a call on an ignored stream is worth another look: it begins like a message, or its turn has come.
+/// True where a call on an ignored stream is worth another look, and the stream was left alone for long enough.
 #[inline(always)]
-fn looks_again(verdict: &mut Verdict, movement: &Movement) -> bool {
-    verdict.calls += 1;
-    let turn = verdict.calls % PROBE_EVERY == 0;
-    if !turn {
-        let first = match first_buffer(&movement.buffers) {
-            Some(address) => read_user::<u8>(address).unwrap_or(0),
-            None => 0,
-        };
-        if !matches!(first, b'{' | b'[' | b' ' | b'\t' | b'\r' | b'\n' | 0xef) {
+fn looks_again(verdict: &Verdict, movement: &Movement) -> bool {
+    if movement.passing as u8 != Passing::Again as u8 {
+        let calls = count_up(Counter::IgnoredCalls);
+        if !is_due(calls, movement.tag) && !looks_like_a_message(&movement.buffers) {
             return false;
         }
     }
@@ -196,7 +224,7 @@ fn looks_again(verdict: &mut Verdict, movement: &Movement) -> bool {
 
 /// Address of the first buffer of a call; `None` where there is none or it cannot be told cheaply.
 #[inline(always)]
-fn first_buffer(buffers: &Buffers) -> Option<u64> {
+pub fn first_buffer(buffers: &Buffers) -> Option<u64> {
     let shape = buffers.shape;
     if shape == Shape::Plain as u32 {
         return Some(buffers.address);

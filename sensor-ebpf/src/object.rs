@@ -1,6 +1,8 @@
 //! Which stream is behind a file: the key of its object, with what else the object tells.
 
-use crate::kernel::{field, has, offset};
+use crate::kernel::{field, file_of, has, offset, typed, typed_file_of};
+use aya_ebpf::{Global, helpers::generated::bpf_probe_read_kernel};
+use core::ffi::c_void;
 use sensor_ebpf::{Direction, End, ObjectKind, StreamKey};
 
 const S_IFMT: u16 = 0o170_000;
@@ -44,44 +46,173 @@ pub struct Facts {
 pub struct Carrier {
     /// Address of the `struct file`.
     file: u64,
+    /// Address and number of its inode.
     inode: u64,
+    number: u64,
+    super_block: u64,
     mode: u64,
 }
 
-/// Sorts a file out as early as can be. `None` for what carries no stream: plain files, `/dev/null`.
+impl Carrier {
+    /// Address and number of the inode, where it is the object's own: a terminal's is that of a name in the file system.
+    ///
+    /// # Safety
+    /// `carrier` is in a map value.
+    #[inline(always)]
+    pub unsafe fn named_by_inode(carrier: *const Self) -> Option<(u64, u64)> {
+        // SAFETY: by the caller. Read anew, so that the verifier sees numbers and no pointers.
+        unsafe {
+            let mode = (&raw const (*carrier).mode).read_volatile() as u16;
+            let inode = (&raw const (*carrier).inode).read_volatile();
+            let number = (&raw const (*carrier).number).read_volatile();
+            (mode & S_IFMT != S_IFCHR).then_some((inode, number))
+        }
+    }
+}
+
+/// Bytes at the beginning of an inode that are read at once: a read costs by the call, not by the byte.
+const INODE_HEAD: usize = 80;
+
+/// The beginning of an inode, in which all that is of interest stands (include/linux/fs.h).
+#[repr(C)]
+pub struct InodeHead {
+    address: u64,
+    words: [u64; INODE_HEAD / 8],
+}
+
+impl InodeHead {
+    /// Reads it.
+    #[inline(always)]
+    fn read(&mut self, address: u64) {
+        self.address = address;
+        let words = (&raw mut self.words).cast::<c_void>();
+        // SAFETY: the helper fills all of `words`, with zeroes where the address is bad.
+        unsafe { bpf_probe_read_kernel(words, INODE_HEAD as u32, address as *const c_void) };
+    }
+
+    /// A field: out of the head, or (in kernels with another layout) read by itself.
+    #[inline(always)]
+    fn field<T: Copy>(&self, offset: &Global<u32>) -> T {
+        let at = offset.load() as usize;
+        if at > INODE_HEAD - size_of::<T>() {
+            return field(self.address, offset);
+        }
+        // SAFETY: inside `words`, by the test; plain numbers at every caller.
+        unsafe { self.words.as_ptr().cast::<u8>().add(at).cast::<T>().read_volatile() }
+    }
+}
+
+/// True for a file of this type that may carry a stream. `device` is that of a special file.
+#[inline(always)]
+fn may_carry(mode: u16, device: impl FnOnce() -> u32) -> bool {
+    match mode & S_IFMT {
+        S_IFIFO | S_IFSOCK => true,
+        S_IFCHR => {
+            let major = device() >> 20;
+            major == MAJOR_TTY_ALIAS || (MAJOR_PTS_FIRST..=MAJOR_PTS_LAST).contains(&major)
+        }
+        _ => false,
+    }
+}
+
+/// Sorts a file out. `None` for what carries no stream: plain files, `/dev/null`.
 #[inline(always)]
 pub fn carrier(file: u64) -> Option<Carrier> {
     let inode: u64 = field(file, &offset::FILE_INODE);
     let mode: u16 = field(inode, &offset::INODE_MODE);
-    match mode & S_IFMT {
-        S_IFIFO | S_IFSOCK => {}
-        S_IFCHR => {
-            let major = field::<u32>(inode, &offset::INODE_RDEV) >> 20;
-            if major != MAJOR_TTY_ALIAS && !(MAJOR_PTS_FIRST..=MAJOR_PTS_LAST).contains(&major) {
-                return None;
-            }
-        }
-        _ => return None,
+    if !may_carry(mode, || field(inode, &offset::INODE_RDEV)) {
+        return None;
     }
-    Some(Carrier { file, inode, mode: u64::from(mode) })
+    let (number, super_block) = (field(inode, &offset::INODE_NUMBER), field(inode, &offset::INODE_SUPER));
+    Some(Carrier { file, inode, number, super_block, mode: u64::from(mode) })
+}
+
+/// Where a carrier is put, and room for what it is made of: in a map value, which spares the stack, and where the verifier
+/// forgets that addresses are pointers, with which it would let nobody calculate.
+#[repr(C)]
+pub struct Place {
+    pub carrier: Carrier,
+    head: InodeHead,
+}
+
+/// As [`carrier`], with fewer reads, into `place`; false for what carries no stream.
+#[inline(always)]
+pub fn put_file(file: u64, place: &mut Place) -> bool {
+    let inode: u64 = field(file, &offset::FILE_INODE);
+    place.head.read(inode);
+    let head = &place.head;
+    let mode: u16 = head.field(&offset::INODE_MODE);
+    if !may_carry(mode, || head.field(&offset::INODE_RDEV)) {
+        return false;
+    }
+    let (number, super_block) = (head.field(&offset::INODE_NUMBER), head.field(&offset::INODE_SUPER));
+    place.carrier = Carrier { file, inode, number, super_block, mode: u64::from(mode) };
+    true
+}
+
+/// The same for a descriptor of the current task.
+///
+/// Nearly every call comes by here, and what it costs is what the host pays: so by plain loads where that can be.
+///
+/// # Safety
+/// `task` as for [`typed`]; `place` is in a map value.
+#[inline(always)]
+pub unsafe fn put_descriptor(task: *const u8, descriptor: u32, place: &mut Place) -> bool {
+    // SAFETY: by the caller.
+    unsafe {
+        let file = typed_file_of(task, descriptor);
+        if file.is_null() {
+            let file = file_of(task, descriptor);
+            return file != 0 && put_file(file, place);
+        }
+        let inode: *const u8 = typed(file, &offset::FILE_INODE);
+        let mode: u16 = typed(inode, &offset::INODE_MODE);
+        if !may_carry(mode, || typed(inode, &offset::INODE_RDEV)) {
+            return false;
+        }
+        let carrier = &raw mut place.carrier;
+        (&raw mut (*carrier).file).cast::<*const u8>().write_volatile(file);
+        (&raw mut (*carrier).inode).cast::<*const u8>().write_volatile(inode);
+        (&raw mut (*carrier).number).write_volatile(typed(inode, &offset::INODE_NUMBER));
+        (&raw mut (*carrier).super_block).cast::<*const u8>().write_volatile(typed(inode, &offset::INODE_SUPER));
+        (&raw mut (*carrier).mode).write_volatile(u64::from(mode));
+    }
+    true
+}
+
+/// The device of the file system that was last asked for: nearly all pipes are of the same.
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
+pub struct LastDevice {
+    super_block: u64,
+    device: u64,
+}
+
+impl LastDevice {
+    #[inline(always)]
+    fn of(&mut self, super_block: u64) -> u64 {
+        if self.super_block != super_block {
+            self.device = u64::from(field::<u32>(super_block, &offset::SUPER_DEVICE));
+            self.super_block = super_block;
+        }
+        self.device
+    }
 }
 
 /// Fills `key` with the stream that an `end` of this file is of. `None` for what carries none.
 #[inline(always)]
-pub fn stream_of(carrier: &Carrier, end: End, key: &mut StreamKey) -> Option<Facts> {
-    let &Carrier { file, inode, mode } = carrier;
+pub fn stream_of(carrier: &Carrier, end: End, key: &mut StreamKey, device: &mut LastDevice) -> Option<Facts> {
+    let &Carrier { file, inode, number, super_block, mode } = carrier;
     let mut facts = Facts { inode: 0, sequence: 0, kind: 0, packets: false, master: false, padding: 0 };
     match mode as u16 & S_IFMT {
         S_IFIFO => {
-            let super_block: u64 = field(inode, &offset::INODE_SUPER);
-            let device: u32 = field(super_block, &offset::SUPER_DEVICE);
             facts.kind = ObjectKind::Pipe as u8;
             key.words[0] = inode;
-            key.words[1] = field(inode, &offset::INODE_NUMBER);
-            key.words[2] = u64::from(device);
+            key.words[1] = number;
+            key.words[2] = device.of(super_block);
         }
         S_IFSOCK => {
-            facts.inode = field(inode, &offset::INODE_NUMBER);
+            facts.inode = number;
             let socket: u64 = field(file, &offset::FILE_PRIVATE);
             let sock: u64 = field(socket, &offset::SOCKET_SOCK);
             let family: u16 = field(sock, &offset::SOCK_FAMILY);

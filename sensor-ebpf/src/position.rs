@@ -12,7 +12,8 @@ use sensor_ebpf::{Counter, End, Loss, ObjectKind, StreamKey, StreamState};
 use crate::{
     kernel::Who,
     maps::{STREAMS, VERDICTS, count, fetch_add, no_key, zero},
-    object::{carrier, stream_of},
+    object::{LastDevice, carrier, stream_of},
+    recall::forget_end,
 };
 
 /// How long one end of a new connection may be ahead of the other's `connect` or `accept`, in nanoseconds.
@@ -143,8 +144,11 @@ pub fn begin(key: &StreamKey) {
 pub fn born(file: u64, end: End, certain: bool, now: u64) {
     let mut key = no_key();
     let Some(carrier) = carrier(file) else { return };
-    let Some(facts) = stream_of(&carrier, end, &mut key) else { return };
+    let Some(facts) = stream_of(&carrier, end, &mut key, &mut LastDevice::default()) else { return };
     if facts.kind == ObjectKind::Tcp as u8 {
+        // A socket can be connected anew.
+        // SAFETY: made of numbers.
+        unsafe { forget_end(&raw const carrier, end) };
         return;
     }
     let mut state = fresh(true, now);

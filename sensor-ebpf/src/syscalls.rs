@@ -7,8 +7,8 @@ use sensor_ebpf::{Call, End, Shape, compat_call, native_call};
 use crate::{
     kernel::{file_of, has, offset, read_user, task, typed},
     maps::SCRATCH_SYSCALLS,
-    movement::{Movement, moved, put},
-    object::{access_of, carrier},
+    movement::{Told, moved, put},
+    object::{Place, access_of, put_descriptor, put_file},
     position::born,
     take::Buffers,
 };
@@ -178,17 +178,12 @@ fn put_with_buffer(arguments: &Arguments, result: u64) -> usize {
     if flags & (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE) != 0 {
         return 0;
     }
-    // SAFETY: the current task.
-    let file = unsafe { file_of(task(), descriptor as u32) };
-    if file == 0 {
-        return 0;
-    }
-    let Some(carrier) = carrier(file) else { return 0 };
     let bytes = if matches!(shape, Shape::Messages) { 0 } else { result };
     let buffers = Buffers { address, elements, shape: shape as u32, compat: u32::from(compat) };
     let discarded = flags & MSG_TRUNC != 0;
-    put(&SCRATCH_SYSCALLS, 0, Movement { carrier, bytes, buffers, end, discarded, reserved: 0, unused: 0 });
-    1
+    // SAFETY: the current task; the place is in a map value.
+    let carrier = |place: &mut Place| unsafe { put_descriptor(task(), descriptor as u32, place) };
+    usize::from(put(&SCRATCH_SYSCALLS, 0, Told { end, bytes, buffers, discarded }, carrier))
 }
 
 /// Gives the number of movements that were put: the writer's end and the reader's.
@@ -213,9 +208,10 @@ fn put_without_buffer(arguments: &Arguments, bytes: u64) -> usize {
         if file == 0 || access_of(file) & access == 0 {
             continue;
         }
-        let Some(carrier) = carrier(file) else { continue };
-        put(&SCRATCH_SYSCALLS, movements, Movement { carrier, bytes, buffers, end, discarded: false, reserved: 0, unused: 0 });
-        movements += 1;
+        let told = Told { end, bytes, buffers, discarded: false };
+        if put(&SCRATCH_SYSCALLS, movements, told, |place| put_file(file, place)) {
+            movements += 1;
+        }
     }
     movements
 }

@@ -11,6 +11,7 @@ use crate::{
     kernel::read_user,
     maps::{count, output, zero},
     movement::Pending,
+    object::LastDevice,
 };
 
 /// Where a call's buffers are.
@@ -60,6 +61,8 @@ pub struct Scratch {
     padding: u8,
     /// What is to be taken.
     pub pending: Pending,
+    /// Spares a look.
+    pub device: LastDevice,
 }
 
 /// Steps of a walk at most: a vector has 1,024 elements at most, a call 16 MiB, and the two add.
@@ -82,6 +85,10 @@ pub unsafe fn take(scratch: *mut Scratch, buffers: &Buffers, bytes: u64, limit: 
     state.fill = 0;
     state.lost = 0;
     state.loss = 0;
+    let is_short = bytes <= CHUNK_CAPACITY as u64 && bytes <= limit && skip == 0;
+    if is_short && buffers.shape == Shape::Plain as u32 && take_short(state, buffers.address, bytes, packets) {
+        return;
+    }
     state.skip = skip;
     state.left = bytes;
     if bytes > limit {
@@ -124,6 +131,25 @@ pub unsafe fn take(scratch: *mut Scratch, buffers: &Buffers, bytes: u64, limit: 
         state.loss |= Loss::OverLimit as u32;
         count(Counter::OverLimitBytes, rest);
     }
+}
+
+/// Most calls: one buffer that fits into a record. False where it cannot be read whole; nothing is done then.
+#[inline(always)]
+fn take_short(state: &mut Scratch, address: u64, bytes: u64, packet_end: bool) -> bool {
+    // The bound again, where the verifier sees it.
+    // SAFETY: a local variable.
+    let mut amount = unsafe { core::ptr::read_volatile(&raw const bytes) };
+    if amount > CHUNK_CAPACITY as u64 {
+        amount = CHUNK_CAPACITY as u64;
+    }
+    // SAFETY: `data` is longer than the capacity.
+    let result = unsafe { bpf_probe_read_user(state.data.as_mut_ptr().cast(), amount as u32, address as *const c_void) };
+    if result != 0 {
+        return false;
+    }
+    state.fill = amount;
+    emit(state, packet_end);
+    true
 }
 
 /// Adds up the lengths in a vector of message headers, as `recvmmsg` and `sendmmsg` leave them; 64 messages at most.

@@ -209,7 +209,7 @@ fn verdict_taker(mut verdicts: Verdicts) -> VerdictTaker {
             }
             Taken::Exclude => VerdictKind::Exclude,
         };
-        let verdict = sensor_ebpf::Verdict { kind: kind as u8, end: 0, padding: 0, reserved: 0, retry_at, calls: 0 };
+        let verdict = sensor_ebpf::Verdict { kind: kind as u8, end: 0, padding: 0, reserved: 0, retry_at };
         // A verdict that the kernel refuses leaves the stream unknown, and unknown streams are captured.
         let _ = verdicts.set(&to_kernel(&stream), &verdict);
     })

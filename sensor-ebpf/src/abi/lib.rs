@@ -22,7 +22,10 @@ pub use offsets::{OFFSETS, Offset};
 pub use process::{
     ARGUMENTS_CAPACITY, CGROUP_CAPACITY, COMPONENT_CAPACITY, ExecRecord, ExitRecord, FILE_NAME_CAPACITY, ForkRecord, PATH_CAPACITY,
 };
-pub use stream::{CHUNK_CAPACITY, ChunkRecord, Direction, End, Loss, ObjectKind, StreamKey, StreamState, Verdict, VerdictKind};
+pub use stream::{
+    CHUNK_CAPACITY, ChunkRecord, Direction, End, GENERATIONS, Loss, ObjectKind, StreamKey, StreamState, USER_GENERATION, Verdict,
+    VerdictKind,
+};
 pub use syscalls::{Call, Shape, compat_call, native_call};
 
 /// What the loader tells the programs, in the one element of the map `SETTINGS`.
@@ -135,7 +138,7 @@ mod tests {
         assert_eq!(size_of::<StreamKey>(), 48);
         assert_eq!(size_of::<ChunkRecord>(), 104);
         assert_eq!(size_of::<StreamState>() % 8, 0);
-        assert_eq!(size_of::<Verdict>(), 24);
+        assert_eq!(size_of::<Verdict>(), 16);
         assert_eq!((size_of::<Mark>(), size_of::<SignalRecord>()), (16, 40));
         assert!(size_of::<ExecRecord>() < 16 * 1024);
     }

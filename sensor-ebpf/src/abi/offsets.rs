@@ -46,6 +46,8 @@ macro_rules! with_offsets {
             THREAD_STATUS "task_struct" ["thread_info.status"] optional,
             THREAD_FLAGS "task_struct" ["thread_info.flags"] optional,
             FILES_FDT "files_struct" ["fdt"] required,
+            FILES_FDTAB "files_struct" ["fdtab"] optional,
+            FILES_ARRAY "files_struct" ["fd_array"] optional,
             FDT_MAX "fdtable" ["max_fds"] required,
             FDT_FD "fdtable" ["fd"] required,
             FILE_INODE "file" ["f_inode"] required,

@@ -148,7 +148,13 @@ pub enum VerdictKind {
     Exclude = 3,
 }
 
-/// The verdict on a stream, in the map that user space writes. The kernel changes only the fields of its probing.
+/// Elements of the map `GENERATIONS`: a number that the kernel raises when it takes a verdict back (element 0), and one that
+/// user space raises ([`USER_GENERATION`]). What the kernel remembers of verdicts is worth nothing then.
+pub const GENERATIONS: usize = 2;
+/// The element of `GENERATIONS` that user space raises whenever it has set a verdict.
+pub const USER_GENERATION: u32 = 1;
+
+/// The verdict on a stream, in the map that user space writes. The kernel makes its own for streams that are no text.
 #[derive(Clone, Copy, Debug, Eq, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq)]
 #[repr(C)]
 pub struct Verdict {
@@ -162,6 +168,4 @@ pub struct Verdict {
     pub reserved: u32,
     /// Ignored: before this moment (nanoseconds since boot) no call is taken for the beginning of a message.
     pub retry_at: u64,
-    /// Calls seen while ignored. Counted by the kernel.
-    pub calls: u64,
 }

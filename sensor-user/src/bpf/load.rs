@@ -236,9 +236,9 @@ impl Programs {
     /// # Errors
     /// Where it was taken already.
     pub fn take_verdicts(&mut self) -> Result<Verdicts, LoadError> {
-        const NAME: &str = "VERDICTS";
-        let map = self.ebpf.take_map(NAME).ok_or(LoadError::Absent(NAME))?;
-        Verdicts::new(map).map_err(|source| LoadError::Map { name: NAME, source })
+        let mut take = |name: &'static str| self.ebpf.take_map(name).ok_or(LoadError::Absent(name));
+        let (verdicts, generations) = (take("VERDICTS")?, take("GENERATIONS")?);
+        Verdicts::new(verdicts, generations).map_err(|source| LoadError::Map { name: "VERDICTS", source })
     }
 
     /// Takes the map of marked processes, and the settings that tell the programs whether there are any. Once.

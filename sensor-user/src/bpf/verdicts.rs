@@ -2,9 +2,9 @@
 
 use aya::{
     Pod,
-    maps::{HashMap, Map, MapData, MapError},
+    maps::{Array, HashMap, Map, MapData, MapError},
 };
-use sensor_ebpf::{StreamKey, Verdict};
+use sensor_ebpf::{StreamKey, USER_GENERATION, Verdict};
 
 #[derive(Clone, Copy, Debug)]
 #[repr(transparent)]
@@ -18,13 +18,16 @@ struct Value(Verdict);
 // SAFETY: as for `Key`.
 unsafe impl Pod for Value {}
 
-/// The map of verdicts.
-#[derive(Debug)]
-pub struct Verdicts(HashMap<MapData, Key, Value>);
+/// The map of verdicts, and the number that tells the kernel when one of them has changed.
+pub struct Verdicts {
+    verdicts: HashMap<MapData, Key, Value>,
+    generations: Array<MapData, u64>,
+    generation: u64,
+}
 
 impl Verdicts {
-    pub(super) fn new(map: Map) -> Result<Self, MapError> {
-        HashMap::try_from(map).map(Self)
+    pub(super) fn new(verdicts: Map, generations: Map) -> Result<Self, MapError> {
+        Ok(Self { verdicts: HashMap::try_from(verdicts)?, generations: Array::try_from(generations)?, generation: 0 })
     }
 
     /// Sets the verdict on a stream.
@@ -32,6 +35,9 @@ impl Verdicts {
     /// # Errors
     /// Where the kernel refuses; the stream then stays as it was, and unknown streams are captured.
     pub fn set(&mut self, stream: &StreamKey, verdict: &Verdict) -> Result<(), MapError> {
-        self.0.insert(Key(*stream), Value(*verdict), 0)
+        self.verdicts.insert(Key(*stream), Value(*verdict), 0)?;
+        // After it: what the kernel remembers from now on is what it was told.
+        self.generation += 1;
+        self.generations.set(USER_GENERATION, self.generation, 0)
     }
 }

@@ -99,7 +99,6 @@ fn set(verdicts: &mut Verdicts, key: &StreamKey, kind: VerdictKind) -> anyhow::R
         reserved: 0,
         // Far ahead: measured is the ignored call, not the probe.
         retry_at: u64::MAX,
-        calls: 0,
     };
     verdicts.set(key, &verdict).context("setting a verdict")
 }
