@@ -1,6 +1,8 @@
 //! Text that a reader does not see. What was hidden is shown, for `instructions` to read.
 
 use super::instructions::{Kind, Reading};
+use memchr::memmem::Finder;
+use std::sync::LazyLock;
 
 /// Empty room in a line behind which nobody looks.
 const FAR_RIGHT: usize = 100;
@@ -168,12 +170,16 @@ fn look_alike(letter: char) -> Option<char> {
     PAIRS.iter().find(|(other, _)| *other == letter).map(|(_, latin)| *latin)
 }
 
+/// Finders of room, made once: that costs more than passing over a short text with one.
+static SPACES: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(&[b' '; 64]));
+static LINES: LazyLock<[(&[u8], Finder<'static>); 2]> =
+    LazyLock::new(|| [&b"\\n"[..], b"\n"].map(|line_end| (line_end, Finder::new(&line_end.repeat(8)).into_owned())));
+
 /// Room that pushes what follows out of sight. In the text as it is written: `\n` may stand there as two letters.
 pub(super) fn room(text: &[u8], reading: &mut Reading) {
-    const SPACES: [u8; 64] = [b' '; 64];
     let spaces = |text: &[u8]| text.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
     let mut at = 0;
-    while let Some(found) = text.get(at..).and_then(|rest| memchr::memmem::find(rest, &SPACES)) {
+    while let Some(found) = text.get(at..).and_then(|rest| SPACES.find(rest)) {
         at += found;
         let length = text.get(at..).map_or(0, spaces);
         at += length;
@@ -183,15 +189,14 @@ pub(super) fn room(text: &[u8], reading: &mut Reading) {
             break;
         }
     }
-    for line_end in [&b"\\n"[..], b"\n"] {
-        let eight = line_end.repeat(8);
+    for (line_end, eight) in LINES.iter() {
         let mut at = 0;
-        while let Some(found) = text.get(at..).and_then(|rest| memchr::memmem::find(rest, &eight)) {
+        while let Some(found) = text.get(at..).and_then(|rest| eight.find(rest)) {
             at += found;
             let mut lines = 0;
             while let Some(rest) = text.get(at..) {
                 let blank = spaces(rest);
-                let Some(_) = rest.get(blank..).and_then(|rest| rest.strip_prefix(line_end)) else { break };
+                let Some(_) = rest.get(blank..).and_then(|rest| rest.strip_prefix(*line_end)) else { break };
                 at += blank + line_end.len();
                 lines += 1;
             }

@@ -55,17 +55,30 @@ pub(super) struct Window {
     pub name: String,
     pub on: Kinds,
     pub by: Vec<Name>,
+    /// The first window with the same `by`: what tells its counts apart needs to be worked out only once.
+    pub key_of: usize,
     pub within: Time,
     pub only: Option<Expression>,
     pub sum: Option<Expression>,
 }
 
-/// The rules of one kind of event.
+/// A rule that may match at one kind of event.
+#[derive(Clone, Debug)]
+pub(super) struct Candidate {
+    /// Its number.
+    pub rule: u32,
+    /// The numbers of those of its tests that are not settled by the kind.
+    pub tests: Box<[u16]>,
+}
+
+/// The rules of one kind of event, and the windows that matter then.
 #[derive(Debug, Default)]
 pub(super) struct Index {
     /// Rules that ask for another tool or method are not even looked at.
-    pub by_name: FxHashMap<Box<str>, Vec<u32>>,
-    pub always: Vec<u32>,
+    pub by_name: FxHashMap<Box<str>, Vec<Candidate>>,
+    pub always: Vec<Candidate>,
+    /// Windows, by number: the event is counted in them, or one of these rules asks for them.
+    pub windows: Vec<u16>,
 }
 
 /// A compiled policy.
@@ -273,7 +286,12 @@ impl Compiler<'_> {
             let message = format!("more than {MAX_RULES} rules, or {MAX_WINDOWS} windows or firsts");
             self.wrong(file.version.referenced, message, String::new());
         }
-        let windows: Vec<Window> = file.windows.into_iter().map(|(name, window)| self.window(name, window)).collect();
+        let mut windows: Vec<Window> = Vec::new();
+        for (name, window) in file.windows {
+            let window = self.window(name, window);
+            let key_of = windows.iter().position(|known| known.by == window.by).unwrap_or(windows.len());
+            windows.push(Window { key_of, ..window });
+        }
         let firsts: Vec<Window> = file.firsts.into_iter().map(|(name, first)| self.first(name, first)).collect();
         for (number, window) in (0_u16..).zip(&windows) {
             self.names.declare(format!("window.{}.count", window.name), Name::Count(number));
@@ -295,7 +313,7 @@ impl Compiler<'_> {
         let names = std::mem::take(&mut self.names);
         let mut policy = Policy { rules, digest, names, windows, firsts, needs: Default::default(), index: Default::default() };
         policy.needs = needs(&policy);
-        policy.index = index(&policy.rules);
+        policy.index = index(&policy);
         policy
     }
 
@@ -340,6 +358,7 @@ impl Compiler<'_> {
             name,
             on,
             by: self.by(&window.by, on),
+            key_of: 0,
             within: self.duration(&window.within),
             only: window.r#where.and_then(|condition| self.expression(&condition, on)),
             sum: window.sum.and_then(|amount| self.expression(&amount, on)),
@@ -351,7 +370,7 @@ impl Compiler<'_> {
         let first = first.value;
         let on = self.kinds(&first.on);
         let only = first.r#where.and_then(|condition| self.expression(&condition, on));
-        Window { name, on, by: self.by(&first.by, on), within: Time::MAX, only, sum: None }
+        Window { name, on, by: self.by(&first.by, on), key_of: 0, within: Time::MAX, only, sum: None }
     }
 
     fn rule(&mut self, rule: Spanned<file::Rule>, before: &[Rule]) -> Option<Rule> {
@@ -440,23 +459,58 @@ const fn pivot(kind: Kinds) -> Option<Field> {
     }
 }
 
-fn index(rules: &[Rule]) -> [Index; Kinds::NAMES.len()] {
+/// Whether a test holds at every event of a kind, or at none. `None` where that depends on the event.
+fn settled(test: &Test, kind: Kinds) -> Option<bool> {
+    // Only messages, and the tools that they list, have a method.
+    let of_messages = |field| matches!(field, Field::MessageMethod | Field::MessageType | Field::MessageDirection | Field::MessageTarget);
+    let is_message = (Kinds::MESSAGE | Kinds::TOOL).contains(kind);
+    match test {
+        Test::Text(Name::Field(field), text, wanted) if of_messages(*field) && !is_message => Some(text.is_empty() == *wanted),
+        Test::OneOf(Name::Field(field), texts, wanted) if of_messages(*field) && !is_message => Some(texts.contains("") == *wanted),
+        Test::Always(holds) => Some(*holds),
+        _ => None,
+    }
+}
+
+fn index(policy: &Policy) -> [Index; Kinds::NAMES.len()] {
     let mut all: [Index; Kinds::NAMES.len()] = Default::default();
-    for (number, rule) in (0_u32..).zip(rules).filter(|(_, rule)| rule.enabled) {
+    for (number, rule) in (0_u32..).zip(&policy.rules).filter(|(_, rule)| rule.enabled) {
+        let tests = rule.when.tests();
         for kind in rule.on.iter() {
             let Some(index) = all.get_mut(kind.place()) else { continue };
+            if tests.iter().any(|test| settled(test, kind) == Some(false)) {
+                continue;
+            }
+            let open = (0_u16..).zip(tests).filter(|(_, test)| settled(test, kind).is_none());
+            let candidate = Candidate { rule: number, tests: open.map(|(place, _)| place).collect() };
             let names = pivot(kind).and_then(|pivot| {
-                rule.when.tests().iter().find_map(|test| match test {
+                tests.iter().find_map(|test| match test {
                     Test::Text(Name::Field(field), text, true) if *field == pivot => Some(vec![text.clone()]),
                     Test::OneOf(Name::Field(field), texts, true) if *field == pivot => Some(texts.iter().cloned().collect()),
                     _ => None,
                 })
             });
             match names {
-                Some(names) => names.into_iter().for_each(|name| index.by_name.entry(name).or_default().push(number)),
-                None => index.always.push(number),
+                Some(names) => names.into_iter().for_each(|name| index.by_name.entry(name).or_default().push(candidate.clone())),
+                None => index.always.push(candidate),
+            }
+            for &name in rule.when.names() {
+                if let Name::Count(window) | Name::Sum(window) = name {
+                    index.windows.push(window);
+                }
             }
         }
+    }
+    for (number, window) in (0_u16..).zip(&policy.windows) {
+        for kind in window.on.iter() {
+            if let Some(index) = all.get_mut(kind.place()) {
+                index.windows.push(number);
+            }
+        }
+    }
+    for index in &mut all {
+        index.windows.sort_unstable();
+        index.windows.dedup();
     }
     all
 }

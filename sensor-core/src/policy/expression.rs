@@ -205,6 +205,11 @@ impl Expression {
         self.tests.iter().all(|test| test.holds(facts))
     }
 
+    /// The same for some of them, by number: the others are known to hold.
+    pub fn may_hold_by(&self, tests: &[u16], facts: &dyn Facts) -> bool {
+        tests.iter().all(|&number| self.tests.get(usize::from(number)).is_some_and(|test| test.holds(facts)))
+    }
+
     /// True where the cheap tests are not the whole of it.
     pub const fn needs_cel(&self) -> bool {
         self.needs_cel

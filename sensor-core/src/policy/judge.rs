@@ -1,7 +1,7 @@
 //! Asks the rules of a policy about each event.
 
 use super::Kinds;
-use super::compile::{Policy, Rule, Window};
+use super::compile::{Candidate, Index, Policy, Rule, Window};
 use super::expression::{Answer, Expression, Facts, Name};
 use super::fact::Fact;
 use super::field::{Field, row};
@@ -70,6 +70,7 @@ pub struct Judge {
     news: Vec<News>,
     redactor: Redactor,
     suppressed: u64,
+    numbers: Numbers,
 }
 
 impl std::fmt::Debug for Judge {
@@ -78,14 +79,33 @@ impl std::fmt::Debug for Judge {
     }
 }
 
+/// What windows and firsts say of one event. Kept for the next one's sake: it is there for every event.
+#[derive(Debug, Default)]
+struct Numbers {
+    /// What tells the counts of a window apart, at the first window of those that are told apart by the same.
+    keys: Vec<Option<u64>>,
+    counts: Vec<(u64, f64)>,
+    firsts: Vec<bool>,
+}
+
+impl Numbers {
+    fn begin(&mut self, policy: &Policy) {
+        let Self { keys, counts, firsts } = self;
+        keys.clear();
+        keys.resize(policy.windows.len(), None);
+        counts.clear();
+        counts.resize(policy.windows.len(), (0, 0.0));
+        firsts.clear();
+        firsts.resize(policy.firsts.len(), false);
+    }
+}
+
 /// What the policy gets to see of one event.
 struct View<'a> {
     subject: &'a Subject<'a>,
     known: &'a Remembered,
-    counts: &'a [(u64, f64)],
-    firsts: &'a [bool],
+    numbers: &'a Numbers,
     policy: &'a Policy,
-    secrets: &'a [String],
 }
 
 impl Judge {
@@ -106,6 +126,7 @@ impl Judge {
             news: Vec::new(),
             redactor: Redactor::new(Level::Redacted),
             suppressed: 0,
+            numbers: Numbers::default(),
             policy,
         }
     }
@@ -192,17 +213,28 @@ impl Judge {
         if policy.rules.is_empty() {
             return;
         }
-        let known = self.memory.note(subject, policy.needs(subject.kind));
-        let mut counts = vec![(0, 0.0); policy.windows.len()];
-        let mut firsts = vec![false; policy.firsts.len()];
-        self.count(subject, &policy, &known, &mut counts, &mut firsts);
-        let view = View { subject, known: &known, counts: &counts, firsts: &firsts, policy: &policy, secrets: &known.secrets };
         let Some(index) = policy.index.get(subject.kind.place()) else { return };
+        let mut numbers = std::mem::take(&mut self.numbers);
+        self.ask_all(subject, &policy, index, &mut numbers, found);
+        self.numbers = numbers;
+    }
+
+    fn ask_all(
+        &mut self,
+        subject: &Subject<'_>,
+        policy: &Policy,
+        index: &Index,
+        numbers: &mut Numbers,
+        found: &mut dyn FnMut(&Subject<'_>, Finding<'_>),
+    ) {
+        let known = self.memory.note(subject, policy.needs(subject.kind));
+        self.count(subject, policy, &index.windows, &known, numbers);
+        let view = View { subject, known: &known, numbers, policy };
         let name = if subject.kind == Kinds::MESSAGE { subject.method } else { &subject.tool };
         let named = index.by_name.get(name).map(Vec::as_slice).unwrap_or_default();
-        for &number in index.always.iter().chain(named) {
+        for &Candidate { rule: number, ref tests } in index.always.iter().chain(named) {
             let Some(rule) = policy.rules.get(number as usize) else { continue };
-            if self.disabled.get(number as usize) != Some(&false) || !rule.when.may_hold(&view) {
+            if self.disabled.get(number as usize) != Some(&false) || !rule.when.may_hold_by(tests, &view) {
                 continue;
             }
             if rule.when.needs_cel() && !self.ask(number, rule, &view) {
@@ -218,13 +250,24 @@ impl Judge {
         }
     }
 
-    /// Counts the event in the windows that it is of, and looks the others up.
-    fn count(&mut self, subject: &Subject<'_>, policy: &Policy, known: &Remembered, counts: &mut [(u64, f64)], firsts: &mut [bool]) {
+    /// Counts the event in those of some windows that it is of, and looks the others up.
+    fn count(&mut self, subject: &Subject<'_>, policy: &Policy, numbered: &[u16], known: &Remembered, numbers: &mut Numbers) {
         let Self { counts: windows, firsts: seen, keyed, .. } = self;
-        let view = View { subject, known, counts: &[], firsts: &[], policy, secrets: &known.secrets };
-        for ((window, kept), count) in policy.windows.iter().zip(windows).zip(counts) {
+        numbers.begin(policy);
+        let Numbers { keys, counts, firsts } = numbers;
+        let nothing = Numbers::default();
+        let view = View { subject, known, numbers: &nothing, policy };
+        for &number in numbered {
+            let number = usize::from(number);
+            let (Some(window), Some(kept), Some(count)) = (policy.windows.get(number), windows.get_mut(number), counts.get_mut(number))
+            else {
+                continue;
+            };
+            let key = match keys.get_mut(window.key_of) {
+                Some(key) => *key.get_or_insert_with(|| self::key(*keyed, &window.by, &view)),
+                None => self::key(*keyed, &window.by, &view),
+            };
             let is_of = window.on.contains(subject.kind) && window.only.as_ref().is_none_or(|only| holds(only, &view));
-            let key = key(*keyed, &window.by, &view);
             *count = if is_of && !subject.closed {
                 let amount = window.sum.as_ref().map_or(0.0, |sum| sum.number(&view).filter(|amount| amount.is_finite()).unwrap_or(0.0));
                 kept.add(key, subject.time, amount)
@@ -333,9 +376,9 @@ impl Facts for View<'_> {
     fn fact(&self, name: Name) -> Fact<'_> {
         match name {
             Name::Field(field) => self.field(field),
-            Name::Count(number) => Fact::count(self.counts.get(usize::from(number)).map_or(0, |(count, _)| *count)),
-            Name::Sum(number) => Fact::Fraction(self.counts.get(usize::from(number)).map_or(0.0, |(_, sum)| *sum)),
-            Name::First(number) => Fact::Truth(self.firsts.get(usize::from(number)).copied().unwrap_or(false)),
+            Name::Count(number) => Fact::count(self.numbers.counts.get(usize::from(number)).map_or(0, |(count, _)| *count)),
+            Name::Sum(number) => Fact::Fraction(self.numbers.counts.get(usize::from(number)).map_or(0.0, |(_, sum)| *sum)),
+            Name::First(number) => Fact::Truth(self.numbers.firsts.get(usize::from(number)).copied().unwrap_or(false)),
             Name::Constant(number) => self.policy.names.value(number).map_or(Fact::Json(None), Fact::Constant),
         }
     }
@@ -405,7 +448,7 @@ impl View<'_> {
             Field::DetectInternalAddresses => Fact::Texts(Cow::Borrowed(&subject.arguments().internal_addresses)),
             Field::DetectMetadataAddress => Fact::Truth(subject.arguments().metadata_address),
             Field::DetectSchemes => Fact::Texts(Cow::Borrowed(&subject.arguments().schemes)),
-            Field::DetectSecrets => Fact::Texts(Cow::Borrowed(self.secrets)),
+            Field::DetectSecrets => Fact::Texts(Cow::Borrowed(known.secrets(subject))),
             Field::DetectSecretTravels => Fact::Truth(known.secret_travels),
             Field::DetectHiddenText => Fact::Names(subject.text().hidden.clone()),
             Field::DetectInstructions => Fact::Names(subject.text().instructions.clone()),
@@ -464,10 +507,10 @@ impl View<'_> {
 pub(super) fn explain(judge: &mut Judge, subject: &Subject<'_>, found: &mut dyn FnMut(&Rule, bool, Vec<super::Part>)) {
     let policy = Arc::clone(&judge.policy);
     let known = judge.memory.note(subject, policy.needs(subject.kind));
-    let mut counts = vec![(0, 0.0); policy.windows.len()];
-    let mut firsts = vec![false; policy.firsts.len()];
-    judge.count(subject, &policy, &known, &mut counts, &mut firsts);
-    let view = View { subject, known: &known, counts: &counts, firsts: &firsts, policy: &policy, secrets: &known.secrets };
+    let all: Vec<u16> = (0..).take(policy.windows.len()).collect();
+    let mut numbers = Numbers::default();
+    judge.count(subject, &policy, &all, &known, &mut numbers);
+    let view = View { subject, known: &known, numbers: &numbers, policy: &policy };
     for rule in policy.rules.iter().filter(|rule| rule.enabled && rule.on.contains(subject.kind)) {
         found(rule, holds(&rule.when, &view), rule.when.explain(&view));
     }

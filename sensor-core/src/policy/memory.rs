@@ -10,6 +10,7 @@ use crate::redact;
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 use std::collections::hash_map::Entry;
+use std::sync::OnceLock;
 
 /// Calls of a session that are remembered.
 const PREVIOUS: usize = 16;
@@ -121,10 +122,30 @@ pub struct Remembered {
     pub changes: Vec<&'static str>,
     /// Another server of the client has a tool of this name.
     pub shadows: bool,
-    /// Kinds of secrets.
-    pub secrets: Vec<String>,
+    /// Kinds of secrets, where they were looked for.
+    secrets: OnceLock<Vec<String>>,
     /// A secret was at another server before.
     pub secret_travels: bool,
+}
+
+impl Remembered {
+    /// Kinds of secrets in what is judged.
+    pub fn secrets(&self, subject: &Subject<'_>) -> &[String] {
+        self.secrets.get_or_init(|| {
+            let mut kinds = Vec::new();
+            if let Some(value) = subject.looked_at() {
+                redact::secrets(value, &mut |secret| note_kind(&mut kinds, secret.kind));
+            }
+            kinds
+        })
+    }
+}
+
+/// Puts the kind of a secret on a list that has room and does not have it yet.
+fn note_kind(kinds: &mut Vec<String>, kind: &str) {
+    if kinds.len() < SECRETS && !kinds.iter().any(|known| known == kind) {
+        kinds.push(kind.to_owned());
+    }
 }
 
 /// See the module.
@@ -167,7 +188,7 @@ impl Memory {
             self.sessions.remove(session);
             return known;
         }
-        let program = self.text(&subject.server.program());
+        let program = if needs.intersects(Needs::TOOLS | Needs::SECRETS) { self.text(&subject.server.program()) } else { 0 };
         match subject.kind {
             Kinds::CALL => {
                 if needs.contains(Needs::ARGUMENTS) {
@@ -213,7 +234,9 @@ impl Memory {
                 _ => known.annotations = self.tools.get(key).map(|tool| tool.annotations).unwrap_or_default(),
             }
         }
-        if needs.contains(Needs::SECRETS) {
+        // What a call says is looked at as the call's, and what its answer says as the result's: not once more as the message's.
+        let is_of_call = subject.kind == Kinds::MESSAGE && subject.method == "tools/call";
+        if needs.contains(Needs::SECRETS) && !is_of_call {
             self.look_for_secrets(subject, program, &mut known);
         }
         known
@@ -265,15 +288,15 @@ impl Memory {
         let Some(value) = subject.looked_at() else { return };
         let Self { keyed, secrets, .. } = self;
         let goes_in = subject.kind == Kinds::CALL;
+        let mut kinds = Vec::new();
         redact::secrets(value, &mut |secret| {
-            if known.secrets.len() < SECRETS && !known.secrets.iter().any(|kind| kind == secret.kind) {
-                known.secrets.push(secret.kind.to_owned());
-            }
+            note_kind(&mut kinds, secret.kind);
             if let Some(bytes) = secret.bytes {
                 let (owner, _) = secrets.entry(keyed.bytes(bytes), || program);
                 known.secret_travels |= goes_in && *owner != program;
             }
         });
+        known.secrets = OnceLock::from(kinds);
     }
 
     /// A hash of what a value says: the order of members and the way in which it is written are no matter.
