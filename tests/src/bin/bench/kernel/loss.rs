@@ -44,7 +44,8 @@ pub fn rows(ci: bool) -> anyhow::Result<Vec<Row>> {
     });
     let output = load.wait_with_output()?;
     let report: Value = serde_json::from_slice(output.stdout.trim_ascii_end()).context("the load's report")?;
-    let sent = report["messages"].as_u64().context("the load's report has no messages")?;
+    let count = |name: &str| report[name].as_u64().with_context(|| format!("the load's report has no {name}"));
+    let sent = count("messages")? + count("handshakeMessages")?;
     let (resident, maps) = (resident_memory(&watch)?, map_memory(&watch)?);
     rustix::process::kill_process(rustix::process::Pid::from_child(&watch), rustix::process::Signal::INT)?;
     watch.wait()?;
