@@ -357,8 +357,8 @@ fn rolled_recordings_together_hold_every_message_and_each_verifies() {
     std::thread::scope(|scope| {
         for name in ["one", "two", "three"] {
             let logs = &logs;
-            // Messages of one record each: one that lies in two files is whole in neither.
-            scope.spawn(move || talk(logs, name, &["--slow-ms", "20", "--size", "12000", "--calls", "1200"]));
+            // Messages of several records each: some lie across two files.
+            scope.spawn(move || talk(logs, name, &["--slow-ms", "20", "--size", "100000", "--calls", "150"]));
         }
     });
     subscriber.wait("the end of every session", |got| got.closed >= 3);

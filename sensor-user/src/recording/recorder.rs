@@ -7,9 +7,12 @@
 //! Invariants: items of a stream are written in the order in which they came; who a process is stands before the first item with it,
 //! and again when more is known; the engine's sweeps stand where they happened, so that a replay does then what was done live.
 
+mod losses;
+mod settled;
+
 use super::{
     Choice, Owned, Plan, Spool,
-    held::{Held, Overflow},
+    held::Held,
     kin::{Kin, process},
 };
 use crate::{
@@ -17,8 +20,7 @@ use crate::{
     export::Outgoing,
     identity::Known,
 };
-use mcp_sensor_proto::v1::loss::{Count, Place, Reason};
-use mcp_sensor_proto::v1::{self, Audit};
+use mcp_sensor_proto::v1;
 use recording::{Item, Level};
 use rustc_hash::{FxHashMap, FxHashSet};
 use sensor_core::{
@@ -76,6 +78,8 @@ pub struct Recorder {
     fresh: Vec<StreamKey>,
     /// When the engine swept last, where that was not written yet.
     swept: Option<Time>,
+    /// Streams whose last bytes may yet become part of a message, and how far they are read.
+    unsettled: FxHashMap<StreamKey, (Time, u64)>,
     /// Something was found in that sweep.
     found: bool,
     /// The last sweep that was written.
@@ -105,6 +109,7 @@ impl Recorder {
             current: None,
             fresh: Vec::new(),
             swept: None,
+            unsettled: FxHashMap::default(),
             found: false,
             ticked: 0,
             wrote: 0,
@@ -323,36 +328,6 @@ impl Recorder {
             self.unresolved.remove(&process);
             self.introduce(process, known);
         }
-    }
-
-    /// What did not get into the recording so far.
-    #[must_use]
-    pub fn losses(&self) -> Vec<Count> {
-        let mut losses = self.spool.losses();
-        let Overflow { items: count, bytes } = self.held.lost();
-        // A session chosen late has no claim on its beginning; where all are recorded, what is held is needed.
-        if count > 0 && matches!(self.plan.choice, Choice::All) {
-            losses.push(Count { place: Place::Recording.into(), reason: Reason::Memory.into(), count, bytes });
-        }
-        losses
-    }
-
-    /// Why the file could not be written, once.
-    #[must_use]
-    pub fn take_failure(&self) -> Option<String> {
-        self.spool.take_failure()
-    }
-
-    /// What the sensor tells of the recording's beginning.
-    #[must_use]
-    pub fn audit_start(&self) -> Audit {
-        self.plan.audit_start()
-    }
-
-    /// What the sensor tells of its end.
-    #[must_use]
-    pub fn audit_stop(&self) -> Audit {
-        self.plan.audit_stop(&self.losses())
     }
 
     /// Writes what waits and ends the file; says how it went.

@@ -1,5 +1,7 @@
 //! Recorded traffic through the pipeline, and its recordings through it again.
 
+mod rolled;
+
 use crate::{
     capture::{Progress, Record, Source},
     export::{Exporter, Outgoing, Summary},
@@ -119,6 +121,11 @@ fn record(path: &Path, level: Level, choice: Choice, messages: usize, shown: red
 }
 
 fn record_within(memory: usize, path: &Path, level: Level, choice: Choice, messages: usize, shown: redact::Level) -> Kept {
+    let (destination, inputs) = (Destination::file(path).unwrap(), Traffic::new(5, 300).take(messages));
+    record_to(destination, memory, level, choice, inputs, shown)
+}
+
+fn record_to(destination: Destination, memory: usize, level: Level, choice: Choice, inputs: Vec<Input>, shown: redact::Level) -> Kept {
     let kept = Kept::default();
     let config =
         Config { level: shown, boot_time: 1_700_000_000_000_000_000, node: crate::agent::node_number("node-1"), ..Config::default() };
@@ -129,9 +136,8 @@ fn record_within(memory: usize, path: &Path, level: Level, choice: Choice, messa
         filter: String::new(),
         reason: "a test".to_owned(),
         options: writer::Options::default(),
-        destination: Destination::file(path).unwrap(),
+        destination,
     };
-    let inputs = Traffic::new(5, 300).take(messages);
     let mut known = Known::recorded(config.boot_time);
     if let Known::Recorded(recorded) = &mut known {
         for input in &inputs {
@@ -157,19 +163,24 @@ fn record_within(memory: usize, path: &Path, level: Level, choice: Choice, messa
     kept
 }
 
-fn replayed(path: &Path, level: redact::Level) -> (Kept, Ending) {
-    let kept = Kept::default();
-    let reader = replay::open(path, &reader::Options::default()).unwrap();
-    let settings = replay::Settings {
+/// A replay of all that is in a recording.
+fn settings(kept: &Kept) -> replay::Settings {
+    replay::Settings {
         whole: false,
-        level,
+        level: redact::Level::Full,
         memory: 32 << 20,
         pace: crate::capture::Pace::Max,
         until: None,
         exporter: Box::new(kept.clone()),
         recording: None,
         policy: None,
-    };
+    }
+}
+
+fn replayed(path: &Path, level: redact::Level) -> (Kept, Ending) {
+    let kept = Kept::default();
+    let reader = replay::open(path, &reader::Options::default()).unwrap();
+    let settings = replay::Settings { level, ..settings(&kept) };
     let (failure, ending) = replay::run(reader, settings, &AtomicBool::new(false)).unwrap();
     assert!(failure.is_none());
     (kept, ending)
