@@ -368,6 +368,13 @@ fn rolled_recordings_together_hold_every_message_and_each_verifies() {
     let (count, heard) = replayed(&files, &["--key", public.to_str().unwrap()]);
     assert!(count >= 3, "{count} files: nothing rolled");
     assert_eq!(right(&heard, &logs), found);
+    // And all of them together are one recording.
+    let names = std::fs::read_dir(&files).unwrap().map(|entry| entry.unwrap().path());
+    let said = Command::new(agent()).arg("replay").args(names).args(["--json", "--messages", "--payload", "full"]).output().unwrap();
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    let together = Sensor::new();
+    said.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).for_each(|line| together.hear(line));
+    assert_eq!(right(&together, &logs), found);
     println!("{found} messages right, from {count} files");
     subscriber.end();
     collector.end(Signal::TERM);
