@@ -24,6 +24,17 @@ pub enum Pace {
 /// Files that follow each other, opened when it is their turn.
 pub type Following<'r> = Box<dyn Iterator<Item = Result<Reader<'r>, ReplayError>> + 'r>;
 
+/// What a file that follows another begins with, in this order.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Beginning {
+    /// Who is at the ends of its streams.
+    Streams,
+    /// Bytes of messages that go on, and then the sensor's last event.
+    Bytes,
+    /// It goes on.
+    Over,
+}
+
 /// See the module.
 pub struct Recorded<'r> {
     reader: Reader<'r>,
@@ -32,8 +43,8 @@ pub struct Recorded<'r> {
     incomplete: Option<Ending>,
     /// The file that could not be opened.
     unopened: Option<ReplayError>,
-    /// What stands at the beginning of a file that follows another is known already.
-    beginning: bool,
+    /// Where in a file that follows another this is: what stands at its beginning is known already.
+    beginning: Beginning,
     /// The id of the last event that the sensor told of itself: the next file begins with it again.
     told: String,
     is_redacted: bool,
@@ -60,7 +71,7 @@ impl<'r> Recorded<'r> {
             following: Box::new(std::iter::empty()),
             incomplete: None,
             unopened: None,
-            beginning: false,
+            beginning: Beginning::Over,
             told: String::new(),
             is_redacted,
             pace,
@@ -106,7 +117,7 @@ impl<'r> Recorded<'r> {
                 }
             }
         }
-        self.beginning = true;
+        self.beginning = Beginning::Streams;
         true
     }
 
@@ -120,20 +131,24 @@ impl<'r> Recorded<'r> {
 }
 
 /// True of what a file that follows another says again.
-fn is_known(item: &Item<'_>, beginning: &mut bool, told: &mut String) -> bool {
+fn is_known(item: &Item<'_>, beginning: &mut Beginning, told: &mut String) -> bool {
     match item {
         // More may have come to be known.
         Item::Process { .. } => false,
-        Item::Touch(touch) if *beginning && touch.moved == 0 => true,
+        Item::Touch(touch) if *beginning == Beginning::Streams && touch.moved == 0 => true,
         // Bytes are told apart by where they stand.
-        Item::Chunk(_) => false,
+        Item::Chunk(_) if *beginning != Beginning::Over => {
+            *beginning = Beginning::Bytes;
+            false
+        }
         Item::Event(event) => {
-            let again = *beginning && event.id == *told;
+            let again = *beginning != Beginning::Over && event.id == *told;
+            *beginning = Beginning::Over;
             told.clone_from(&event.id);
             again
         }
         _ => {
-            *beginning = false;
+            *beginning = Beginning::Over;
             false
         }
     }

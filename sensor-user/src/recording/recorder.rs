@@ -70,8 +70,8 @@ pub struct Recorder {
     closed: VecDeque<SessionId>,
     /// Who a process is, as it was written last.
     written: FxHashMap<ProcessId, Arc<v1::Peer>>,
-    /// Processes in the recording of which more will be known in a moment.
-    unresolved: FxHashSet<ProcessId>,
+    /// Processes in the recording of which more will be known in a moment, and what was written of them.
+    unresolved: FxHashMap<ProcessId, Arc<v1::Peer>>,
     /// The record that the engine has now: what time brings about first stands before it.
     current: Option<(StreamKey, Owned)>,
     /// Streams that were chosen and of which what is held has not been written yet.
@@ -105,7 +105,7 @@ impl Recorder {
             sessions: FxHashMap::default(),
             closed: VecDeque::new(),
             written: FxHashMap::default(),
-            unresolved: FxHashSet::default(),
+            unresolved: FxHashMap::default(),
             current: None,
             fresh: Vec::new(),
             swept: None,
@@ -323,7 +323,7 @@ impl Recorder {
         if self.unresolved.is_empty() {
             return;
         }
-        let resolved: Vec<ProcessId> = self.unresolved.iter().copied().filter(|process| !known.is_pending(*process)).collect();
+        let resolved: Vec<ProcessId> = self.unresolved.keys().copied().filter(|process| !known.is_pending(*process)).collect();
         for process in resolved {
             self.unresolved.remove(&process);
             self.introduce(process, known);
@@ -442,11 +442,14 @@ impl Recorder {
     /// Writes who a process is, where that is not written or more is known now.
     fn introduce(&mut self, process: ProcessId, known: &mut Known) {
         if known.is_pending(process) {
-            if self.written.remove(&process).is_some() {
-                // What was told is not all any more: a replay waits as the live sensor does.
+            self.written.remove(&process);
+            let peer = known.peer(process);
+            if self.unresolved.get(&process).is_none_or(|told| *told != peer) {
+                // What is known by now, for the live sensor does not wait for ever; and that it is not all, so that a replay waits as long.
+                self.write(&Item::Process { time: self.now, id: process, peer: (*peer).clone() });
                 self.write(&Item::Process { time: self.now, id: process, peer: v1::Peer::default() });
+                self.unresolved.insert(process, peer);
             }
-            self.unresolved.insert(process);
             return;
         }
         let peer = known.peer(process);

@@ -122,10 +122,19 @@ fn record(path: &Path, level: Level, choice: Choice, messages: usize, shown: red
 
 fn record_within(memory: usize, path: &Path, level: Level, choice: Choice, messages: usize, shown: redact::Level) -> Kept {
     let (destination, inputs) = (Destination::file(path).unwrap(), Traffic::new(5, 300).take(messages));
-    record_to(destination, memory, level, choice, inputs, shown)
+    record_to(destination, memory, level, choice, inputs, shown, false)
 }
 
-fn record_to(destination: Destination, memory: usize, level: Level, choice: Choice, inputs: Vec<Input>, shown: redact::Level) -> Kept {
+/// `unresolved`: more is to be found out of every process, and never is.
+fn record_to(
+    destination: Destination,
+    memory: usize,
+    level: Level,
+    choice: Choice,
+    inputs: Vec<Input>,
+    shown: redact::Level,
+    unresolved: bool,
+) -> Kept {
     let kept = Kept::default();
     let config =
         Config { level: shown, boot_time: 1_700_000_000_000_000_000, node: crate::agent::node_number("node-1"), ..Config::default() };
@@ -143,6 +152,9 @@ fn record_to(destination: Destination, memory: usize, level: Level, choice: Choi
         for input in &inputs {
             if let Input::Chunk { process, .. } | Input::Touch(Touch { process, .. }) = input {
                 recorded.learn(*process, Peer { pid: process.pid, exe: format!("/bin/{}", process.pid), ..Peer::default() });
+                if unresolved {
+                    recorded.exec(*process);
+                }
             }
         }
     }
@@ -206,6 +218,16 @@ fn a_full_recording_says_what_was_said_live() {
     assert_eq!(live.sessions(), again.sessions());
     // And the same again.
     assert_eq!(replayed(&path, redact::Level::Full).0.0.lock().unwrap().as_slice(), again.0.lock().unwrap().as_slice());
+}
+
+#[test]
+fn what_is_known_of_a_process_of_which_more_is_never_known_is_in_the_recording() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("full.pcapng");
+    let (destination, inputs) = (Destination::file(&path).unwrap(), Traffic::new(2, 300).take(20));
+    let live = record_to(destination, MEMORY, Level::Full, Choice::All, inputs, redact::Level::Full, true);
+    assert!(live.0.lock().unwrap().iter().filter_map(|event| event.client.as_ref()).all(|client| !client.exe.is_empty()));
+    assert_eq!(live.sessions(), replayed(&path, redact::Level::Full).0.sessions());
 }
 
 #[test]

@@ -108,7 +108,7 @@ fn holds(inputs: Vec<Input>, file: u64) -> (usize, usize) {
             _ => None,
         })
         .collect();
-    let live = record_to(destination, MEMORY, Level::Full, Choice::All, inputs, redact::Level::Full);
+    let live = record_to(destination, MEMORY, Level::Full, Choice::All, inputs, redact::Level::Full, false);
     assert_eq!(losses(&live), []);
     let files: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
     // All of them as one say all that was said.
