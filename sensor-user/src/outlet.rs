@@ -131,6 +131,11 @@ impl Outlet {
         self.recorder.as_ref()
     }
 
+    /// The same, to tell it more.
+    pub const fn recorder_mut(&mut self) -> Option<&mut Recorder> {
+        self.recorder.as_mut()
+    }
+
     /// Takes a record to the recording, before the engine gets it.
     pub fn record(&mut self, record: &Record<'_>) {
         if let Some(responder) = &mut self.responder {

@@ -184,6 +184,9 @@ impl<S: Source> Pipeline<S> {
             return Ok(());
         };
         engine.tick(now, outlet);
+        if let Some(recorder) = outlet.recorder_mut() {
+            recorder.settle_all(|stream, epoch| engine.settled(stream, epoch));
+        }
         outlet.release(now);
         if let Some(failure) = outlet.recorder().and_then(Recorder::take_failure) {
             tracing::warn!(failure, "the recording could not be written");
@@ -275,7 +278,12 @@ impl<S: Source> Pipeline<S> {
             outlet.record(&record);
             match record {
                 Record::Recorded(item) => replay(item, engine, outlet),
-                Record::Chunk(chunk) => engine.chunk(&chunk, outlet),
+                Record::Chunk(chunk) => {
+                    engine.chunk(&chunk, outlet);
+                    if let Some(recorder) = outlet.recorder_mut() {
+                        recorder.taken(&chunk, || engine.settled(chunk.stream, chunk.epoch));
+                    }
+                }
                 Record::Touch(touch) => {
                     let is_told = engine.touch(&touch, outlet);
                     if touch.unseen && !is_told {

@@ -5,7 +5,7 @@
 
 use crate::{
     agent::node_number,
-    capture::{Pace, Progress, Record, Recorded, Source},
+    capture::{Following, Pace, Progress, Record, Recorded, Source},
     export::Exporter,
     identity::{Exclusions, Known},
     judging::{Judging, Loaded},
@@ -42,10 +42,24 @@ pub enum ReplayError {
         /// Why.
         source: Box<ReadError>,
     },
+    /// It does not go on with what the first file holds.
+    #[error("{path} is of another host, start of the system or level than {first}")]
+    Other {
+        /// The file.
+        path: PathBuf,
+        /// The first one.
+        first: PathBuf,
+    },
+    /// There is none.
+    #[error("no recording is given")]
+    Nothing,
     /// The output failed.
     #[error("writing events: {0}")]
     Output(#[source] io::Error),
 }
+
+/// The first of the files that follow each other, and those behind it.
+pub type Files = (Reader<'static>, Following<'static>);
 
 /// How a recording is replayed.
 pub struct Settings {
@@ -76,18 +90,45 @@ pub fn open(path: &Path, options: &reader::Options) -> Result<Reader<'static>, R
     Reader::open(file, options).map_err(|source| ReplayError::Read { path: path.to_owned(), source: Box::new(source) })
 }
 
+/// Opens recordings that follow each other, the oldest first: that one, and those behind it.
+///
+/// # Errors
+/// Where one is none, or is not of the same host.
+pub fn open_all(paths: &[PathBuf], options: reader::Options) -> Result<Files, ReplayError> {
+    let headers = paths.iter().map(|path| Ok((open(path, &options)?.header().clone(), path.clone())));
+    let mut headers: Vec<(Header, PathBuf)> = headers.collect::<Result<_, ReplayError>>()?;
+    headers.sort_by_key(|(header, _)| header.started);
+    if let [(first, first_path), others @ ..] = headers.as_slice() {
+        let is_same = |other: &Header| (&first.node, first.boot_time, first.level) == (&other.node, other.boot_time, other.level);
+        if let Some((_, other)) = others.iter().find(|(header, _)| !is_same(header)) {
+            return Err(ReplayError::Other { path: other.clone(), first: first_path.clone() });
+        }
+    }
+    let mut files = headers.into_iter().map(move |(_, path)| open(&path, &options));
+    let first = files.next().unwrap_or_else(|| Err(ReplayError::Nothing))?;
+    Ok((first, Box::new(files)))
+}
+
 /// Replays a recording until its end, or until `stop` is set. Tells how it ended, and why reading stopped before where it did.
 ///
 /// # Errors
 /// Where the output fails.
 pub fn run(reader: Reader<'static>, settings: Settings, stop: &AtomicBool) -> Result<(Option<ReadError>, Ending), ReplayError> {
+    run_all((reader, Box::new(std::iter::empty())), settings, stop)
+}
+
+/// Replays recordings that follow each other, as [`open_all`] gives them, as one.
+///
+/// # Errors
+/// Where the output fails, or one of them cannot be opened.
+pub fn run_all((reader, following): Files, settings: Settings, stop: &AtomicBool) -> Result<(Option<ReadError>, Ending), ReplayError> {
     let Settings { level, whole, memory, pace, until, exporter, recording, policy } = settings;
     let header = reader.header().clone();
     let config = Config { body_limit: if whole { usize::MAX } else { bytes(header.body_limit) }, ..engine_config(&header, level, memory) };
     let begin = |order: Order| order.begin(&config, &header.node, Some(header.level), header.started);
     let recorder = recording.map(begin).transpose().map_err(ReplayError::Output)?;
     let until = until.map(|until| until.saturating_sub(header.boot_time));
-    let mut source = Stoppable { source: Recorded::new(reader, pace, until), stopped: false };
+    let mut source = Stoppable { source: Recorded::new(reader, pace, until).followed_by(following), stopped: false };
     let parts = Parts {
         source: &mut source,
         config,
@@ -102,7 +143,7 @@ pub fn run(reader: Reader<'static>, settings: Settings, stop: &AtomicBool) -> Re
         responder: None,
     };
     Pipeline::new(parts).run(stop, |source| source.stopped = true).map_err(ReplayError::Output)?;
-    Ok(source.source.into_ending())
+    source.source.into_ending()
 }
 
 /// The engine as it was when the recording was made.

@@ -14,16 +14,18 @@ use crate::truth::{
     TruthLog,
     compare::{Options, Report, Seen, compare},
 };
-use rustix::process::{Pid, Signal, kill_process};
+use anyhow::{Context as _, Result, bail, ensure};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use serde_json::Value;
 use std::{
     collections::BTreeSet,
     ffi::OsString,
-    io::{BufRead as _, BufReader},
+    fs::File,
+    io::{BufRead as _, BufReader, Write as _},
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
-    sync::{Condvar, Mutex, OnceLock, PoisonError},
+    sync::{Condvar, Mutex, OnceLock, PoisonError, mpsc},
     time::{Duration, Instant},
 };
 
@@ -38,10 +40,14 @@ const RUN: Duration = Duration::from_secs(300);
 #[derive(Default)]
 struct Said {
     events: Vec<Seen>,
+    /// Events that are no messages, where they are kept.
     values: Vec<Value>,
     ready: bool,
     ended: bool,
-    trouble: Option<String>,
+    /// Lines that are no events, and other trouble.
+    trouble: Vec<String>,
+    /// The last that it said of itself that tells a loss or a blind spot.
+    loss: Option<Value>,
     pid: Option<Pid>,
     status: Option<ExitStatus>,
 }
@@ -50,6 +56,22 @@ struct Said {
 pub struct Sensor {
     said: Mutex<Said>,
     changed: Condvar,
+    /// Only messages are kept: a long run must not fill the memory.
+    messages_only: bool,
+}
+
+/// How a sensor is started.
+pub struct Launch<'a> {
+    /// Its program.
+    pub program: &'a Path,
+    /// Its arguments; that it says every message as JSON is added to them.
+    pub arguments: &'a [OsString],
+    /// Where its own words (stderr) go: to this new file, or to this program's stderr.
+    pub log: Option<&'a Path>,
+    /// A file that gets a copy of all that it says.
+    pub copy: Option<&'a Path>,
+    /// Keep only messages, and of what it says of itself the last that tells a loss.
+    pub messages_only: bool,
 }
 
 /// The sensor that all tests of this program share; started by the first that asks.
@@ -93,7 +115,11 @@ impl Sensor {
     /// What somebody heard of a sensor, so far nothing: see [`Self::hear`].
     #[must_use]
     pub fn new() -> Self {
-        Self { said: Mutex::default(), changed: Condvar::new() }
+        Self::keeping(false)
+    }
+
+    fn keeping(messages_only: bool) -> Self {
+        Self { said: Mutex::default(), changed: Condvar::new(), messages_only }
     }
 
     /// Takes one event, as a line of JSON.
@@ -105,11 +131,18 @@ impl Sensor {
         match seen {
             Ok(Some(event)) => said.events.push(event),
             Ok(None) => {}
-            Err(error) => said.trouble = Some(format!("{error} in {}", String::from_utf8_lossy(line))),
+            Err(error) => said.trouble.push(format!("{error} in {}", String::from_utf8_lossy(line.get(..400).unwrap_or(line)))),
         }
         if let Some(value) = value {
-            said.ready |= value["sensor"]["state"] == "READY";
-            said.values.push(value);
+            let sensor = &value["sensor"];
+            said.ready |= sensor["state"] == "READY";
+            let is_blind = sensor["blindSpots"].as_array().is_some_and(|spots| !spots.is_empty());
+            if is_blind || tells_loss(&sensor["loss"]) {
+                said.loss = Some(sensor.clone());
+            }
+            if !self.messages_only {
+                said.values.push(value);
+            }
         }
         drop(said);
         self.changed.notify_all();
@@ -129,10 +162,24 @@ impl Sensor {
     /// Where it cannot capture: the tests need root.
     #[must_use]
     pub fn start(arguments: &[OsString]) -> &'static Self {
-        let sensor: &'static Self = Box::leak(Box::default());
-        let mut command = Command::new(agent());
+        let launch = Launch { program: &agent(), arguments, log: None, copy: None, messages_only: false };
+        let started = Self::launch(&launch).and_then(|sensor| sensor.wait_ready(READY).map(|()| sensor));
+        started.unwrap_or_else(|error| panic!("{error:#}; run as root, and see `mcp-sensor check`"))
+    }
+
+    /// Starts a sensor. It ends with this process at the latest.
+    ///
+    /// # Errors
+    /// Where it cannot be started, or a file that it is to have cannot be made.
+    pub fn launch(launch: &Launch<'_>) -> Result<&'static Self> {
+        let Launch { program, arguments, log, copy, messages_only } = *launch;
+        let make = |path: &Path| File::create(path).with_context(|| format!("cannot make {}", path.display()));
+        let sensor: &'static Self = Box::leak(Box::new(Self::keeping(messages_only)));
+        let mut command = Command::new(program);
         command.args(arguments).args(["--json", "--messages"]);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log.map(make).transpose()?.map_or_else(Stdio::inherit, Stdio::from));
+        let copy = copy.map(make).transpose()?;
+        let (tell, told) = mpsc::channel();
         // The thread that starts the agent must live as long as this process: a parent's death signal is the thread's.
         std::thread::spawn(move || {
             end_with_this_process(&mut command);
@@ -140,20 +187,28 @@ impl Sensor {
                 Ok(mut child) => {
                     sensor.lock().pid = Some(Pid::from_child(&child));
                     let output = child.stdout.take().expect("its output is a pipe");
-                    sensor.read(output, child);
+                    let _ = tell.send(Ok(()));
+                    sensor.read(output, copy, child);
                 }
                 Err(error) => {
-                    sensor.lock().trouble = Some(format!("{command:?}: {error}; `cargo build -p sensor-user` makes it"));
+                    let _ = tell.send(Err(error));
                 }
             }
-            sensor.lock().ended = true;
             sensor.changed.notify_all();
         });
-        let ready = sensor.wait(READY, |said| said.ready || said.ended);
-        let said = sensor.lock();
-        assert!(ready && said.ready, "the sensor cannot capture: run as root, and see `mcp-sensor check`; {:?}", said.trouble);
-        drop(said);
-        sensor
+        told.recv()?.with_context(|| format!("cannot start {}; `cargo build -p sensor-user` makes it", program.display()))?;
+        Ok(sensor)
+    }
+
+    /// Waits until the sensor says that it captures.
+    ///
+    /// # Errors
+    /// Where it does not, or ends.
+    pub fn wait_ready(&self, limit: Duration) -> Result<()> {
+        ensure!(self.wait(limit, |said| said.ready || said.ended), "the sensor was not ready within {limit:?}");
+        let said = self.lock();
+        ensure!(said.ready, "the sensor ended before it could capture; {:?}", said.trouble);
+        Ok(())
     }
 
     /// Interrupts it, and waits for its last event; gives how it ended.
@@ -161,32 +216,97 @@ impl Sensor {
     /// # Panics
     /// Where it does not end.
     pub fn stop(&self) -> ExitStatus {
-        let pid = self.lock().pid.expect("it was started");
-        kill_process(pid, Signal::INT).expect("it runs");
-        assert!(self.wait(SETTLED, |said| said.ended), "the sensor does not end");
-        self.lock().status.expect("it has ended")
+        self.interrupt(SETTLED).expect("the sensor ends")
+    }
+
+    /// Interrupts it, and waits for its last event; gives how it ended. Where it does not end in time, it is killed.
+    ///
+    /// # Errors
+    /// Where it was not started, or does not end.
+    pub fn interrupt(&self, limit: Duration) -> Result<ExitStatus> {
+        self.signal(Signal::INT)?;
+        if !self.wait(limit, |said| said.ended) {
+            self.signal(Signal::KILL)?;
+            bail!("the sensor did not end within {limit:?}");
+        }
+        self.lock().status.context("the sensor's end is not known")
+    }
+
+    /// Sends a signal, unless it has ended.
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let said = self.lock();
+        let pid = said.pid.context("the sensor was not started")?;
+        if !said.ended {
+            kill_process(pid, signal)?;
+        }
+        Ok(())
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Said> {
         self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn read(&self, output: ChildStdout, mut child: Child) {
-        for line in BufReader::with_capacity(1 << 20, output).split(b'\n').map_while(Result::ok) {
+    fn read(&self, output: ChildStdout, mut copy: Option<File>, mut child: Child) {
+        let mut lines = BufReader::with_capacity(1 << 20, output);
+        let mut line = Vec::new();
+        while matches!(lines.read_until(b'\n', &mut line), Ok(1..)) {
+            if let Some(Err(error)) = copy.as_mut().map(|copy| copy.write_all(&line)) {
+                self.lock().trouble.push(format!("keeping what it said: {error}"));
+            }
             self.hear(&line);
+            line.clear();
         }
-        self.lock().status = child.wait().ok();
+        // It has closed its output, and is a process until it is waited for: under the lock, so that nobody signals its pid behind it.
+        let exited = waitid(WaitId::Pid(Pid::from_child(&child)), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
+        let mut said = self.lock();
+        said.trouble.extend(exited.err().map(|error| format!("waiting for its end: {error}")));
+        said.status = child.wait().ok();
+        said.ended = true;
     }
 
     /// Waits until something holds; false where it does not within the time.
     fn wait(&self, limit: Duration, holds: impl Fn(&Said) -> bool) -> bool {
+        self.wait_said(limit, |said| holds(said).then_some(())).is_some()
+    }
+
+    fn wait_said<T>(&self, limit: Duration, answer: impl Fn(&Said) -> Option<T>) -> Option<T> {
         let deadline = Instant::now() + limit;
         let mut said = self.lock();
-        while !holds(&said) {
-            let Some(left) = deadline.checked_duration_since(Instant::now()) else { return false };
+        loop {
+            if let Some(answer) = answer(&said) {
+                return Some(answer);
+            }
+            let left = deadline.checked_duration_since(Instant::now())?;
             said = self.changed.wait_timeout(said, left).unwrap_or_else(PoisonError::into_inner).0;
         }
-        true
+    }
+
+    /// Waits until `answer` has one, asked again whenever something was heard. `None` when the time is over or the sensor has ended.
+    pub fn wait_for<T>(&self, limit: Duration, answer: impl Fn(&[Seen]) -> Option<T>) -> Option<T> {
+        self.wait_said(limit, |said| answer(&said.events).map(Some).or_else(|| said.ended.then_some(None))).flatten()
+    }
+
+    /// Shows all messages so far.
+    pub fn with_events<T>(&self, show: impl FnOnce(&[Seen]) -> T) -> T {
+        show(&self.lock().events)
+    }
+
+    /// Whether the sensor has told, or tells within this time, that something was lost or cannot be seen.
+    pub fn tells_loss(&self, limit: Duration) -> bool {
+        self.wait(limit, |said| said.loss.is_some() || said.ended) && self.loss().is_some()
+    }
+
+    /// The last that the sensor said of itself with a loss or a blind spot in it.
+    #[must_use]
+    pub fn loss(&self) -> Option<Value> {
+        self.lock().loss.clone()
+    }
+
+    /// Lines that are no events, and other trouble with what it said: how many, and the first.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        let said = self.lock();
+        said.trouble.first().map(|first| format!("{} bad lines, the first: {first}", said.trouble.len()))
     }
 
     /// Waits for an event that is no single message (a tool call, a session, the sensor's own) and of which `wanted` is
@@ -206,10 +326,9 @@ impl Sensor {
     pub fn compare(&self, folder: &Path, options: &Options) -> Report {
         let logs = TruthLog::read_directory(folder).expect("the peers' logs");
         assert!(!logs.is_empty(), "the peers logged nothing in {}", folder.display());
-        self.wait(SETTLED, |said| said.trouble.is_some() || said.ended || !compare(&logs, &said.events, options).is_waiting());
-        let said = self.lock();
-        assert_eq!(said.trouble, None, "the sensor wrote a line that is no event");
-        compare(&logs, &said.events, options)
+        self.wait(SETTLED, |said| !said.trouble.is_empty() || said.ended || !compare(&logs, &said.events, options).is_waiting());
+        assert_eq!(self.trouble(), None, "the sensor wrote a line that is no event");
+        self.with_events(|events| compare(&logs, events, options))
     }
 
     /// The events of any kind in which one of the processes has part that logged something in a folder, each in a line.
@@ -226,6 +345,17 @@ impl Sensor {
             ["client", "server"].into_iter().filter_map(pid).any(|pid| pids.contains(&pid))
         };
         messages.chain(said.values.iter().filter(is_theirs).map(Value::to_string)).collect()
+    }
+}
+
+/// Any number in it that is not zero.
+fn tells_loss(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => text.parse::<u64>().is_ok_and(|number| number > 0),
+        Value::Array(list) => list.iter().any(tells_loss),
+        Value::Object(members) => members.values().any(tells_loss),
+        _ => false,
     }
 }
 

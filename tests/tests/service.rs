@@ -357,8 +357,8 @@ fn rolled_recordings_together_hold_every_message_and_each_verifies() {
     std::thread::scope(|scope| {
         for name in ["one", "two", "three"] {
             let logs = &logs;
-            // Messages of one record each: one that lies in two files is whole in neither.
-            scope.spawn(move || talk(logs, name, &["--slow-ms", "20", "--size", "12000", "--calls", "1200"]));
+            // Messages of several records each: some lie across two files.
+            scope.spawn(move || talk(logs, name, &["--slow-ms", "20", "--size", "100000", "--calls", "150"]));
         }
     });
     subscriber.wait("the end of every session", |got| got.closed >= 3);
@@ -368,6 +368,13 @@ fn rolled_recordings_together_hold_every_message_and_each_verifies() {
     let (count, heard) = replayed(&files, &["--key", public.to_str().unwrap()]);
     assert!(count >= 3, "{count} files: nothing rolled");
     assert_eq!(right(&heard, &logs), found);
+    // And all of them together are one recording.
+    let names = std::fs::read_dir(&files).unwrap().map(|entry| entry.unwrap().path());
+    let said = Command::new(agent()).arg("replay").args(names).args(["--json", "--messages", "--payload", "full"]).output().unwrap();
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    let together = Sensor::new();
+    said.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).for_each(|line| together.hear(line));
+    assert_eq!(right(&together, &logs), found);
     println!("{found} messages right, from {count} files");
     subscriber.end();
     collector.end(Signal::TERM);

@@ -1,8 +1,10 @@
-//! Recordings that roll: files in a folder, each whole in itself, turned over by size and age, the oldest removed.
+//! Recordings that roll: files in a folder, each whole in itself, turned over by size and age, the oldest removed. A message that lies
+//! across two files is whole in the second.
 //!
 //! Invariants: a file is made new or not at all; only files of this node's recordings are removed, never the one being written;
 //! all together stay below [`Settings::max_total`], as long as one file does. Time is given by the caller.
 
+mod carry;
 mod folder;
 mod name;
 mod processes;
@@ -11,9 +13,11 @@ mod streams;
 use crate::item::{Header, Item};
 use crate::manifest::Manifest;
 use crate::writer::{Options, Writer};
+use carry::Carry;
 pub use folder::{Folder, Storage};
 use name::Name;
 use processes::Processes;
+use sensor_core::input::{StreamKey, Time};
 use std::io;
 use streams::Streams;
 
@@ -49,6 +53,8 @@ pub struct Settings {
     pub max_total: Option<u64>,
     /// When files are made durable.
     pub sync: Sync,
+    /// The caller tells how far each stream is read ([`Rolling::settled`]): chunks behind that are written again in the next file.
+    pub carry: bool,
     /// How files are written.
     pub options: Options,
 }
@@ -104,6 +110,7 @@ pub struct Rolling<S: Storage> {
     node: String,
     processes: Processes,
     streams: Streams,
+    carry: Option<Carry>,
     current: Option<Current<S::File>>,
     /// Closed files of this node with their sizes, the oldest first.
     files: Vec<(Name, String, u64)>,
@@ -121,6 +128,7 @@ impl<S: Storage> Rolling<S> {
             storage.list()?.into_iter().filter_map(|(file, size)| Name::parse(&file, &node).map(|name| (name, file, size))).collect();
         files.sort();
         Ok(Self {
+            carry: settings.carry.then(|| Carry::new(header.message_bytes)),
             storage,
             settings,
             header,
@@ -152,6 +160,9 @@ impl<S: Storage> Rolling<S> {
     pub fn item(&mut self, now: u64, item: &Item<'_>) -> Result<(), RollError> {
         self.processes.learn(item);
         self.streams.learn(item);
+        if let Some(carry) = &mut self.carry {
+            carry.learn(item);
+        }
         let Some(current) = &mut self.current else {
             return Err(RollError { name: String::new(), lost: 1, source: io::Error::other("no file could be made") });
         };
@@ -163,9 +174,17 @@ impl<S: Storage> Rolling<S> {
         }
     }
 
+    /// Everything in a stream before a position has been said: no message that goes on begins there. Perhaps told before the bytes are
+    /// recorded.
+    pub fn settled(&mut self, stream: StreamKey, epoch: Time, position: u64) {
+        if let Some(carry) = &mut self.carry {
+            carry.settled(stream, epoch, position);
+        }
+    }
+
     /// Sees to it that there is a file that is neither too big nor too old, and tells where that began one: the moment for the caller
     /// to record what a file begins with. The processes that may still be told of are in it already, and who
-    /// is at the ends of their streams. After a failure it does nothing
+    /// is at the ends of their streams, and what of these is no whole message yet. After a failure it does nothing
     /// for five seconds.
     ///
     /// # Errors
@@ -300,7 +319,13 @@ impl<S: Storage> Rolling<S> {
         let header = Header { started: now, ..self.header.clone() };
         let mut begun = Writer::new(out, &header, options);
         if let Ok(writer) = &mut begun {
-            let named = self.processes.items().chain(self.streams.items()).try_for_each(|item| writer.item(&item));
+            if let Some(carry) = &mut self.carry {
+                carry.keep(|stream, epoch| self.streams.is_used(stream, epoch));
+            }
+            let carry = self.carry.as_ref();
+            let streams = self.streams.items(|stream, epoch| carry.and_then(|carry| carry.begin(stream, epoch)));
+            let named = self.processes.items().chain(streams).try_for_each(|item| writer.item(&item));
+            let named = named.and_then(|()| carry.into_iter().flat_map(Carry::items).try_for_each(|item| writer.item(&item)));
             if let Err(error) = named {
                 begun = Err(error);
             }

@@ -79,14 +79,22 @@ impl Streams {
         self.known.retain(|_, ends| ends.last() > middle);
     }
 
-    /// The items that tell of them, in the order of their times.
-    pub fn items(&self) -> Vec<Item<'static>> {
+    /// True where somebody is known at an end.
+    pub fn is_used(&self, stream: &StreamKey, epoch: Time) -> bool {
+        self.known.get(stream).is_some_and(|ends| ends.epoch == epoch)
+    }
+
+    /// The items that tell of them, in the order of their times. `begin` tells where a stream goes on that does so before where its
+    /// writer is.
+    pub fn items(&self, begin: impl Fn(&StreamKey, Time) -> Option<u64>) -> Vec<Item<'static>> {
         let mut touches: Vec<Touch> = self
             .known
             .iter()
             .flat_map(|(&stream, &Ends { epoch, since_birth, writer, reader })| {
+                let begin = begin(&stream, epoch);
                 [(End::Writer, writer), (End::Reader, reader)].into_iter().filter_map(move |(end, user)| {
                     let (time, process, offset) = user?;
+                    let offset = if end == End::Writer { begin.unwrap_or(offset).min(offset) } else { offset };
                     Some(Touch { time, stream, epoch, end, process, offset, moved: 0, unseen: false, since_birth })
                 })
             })
@@ -106,7 +114,7 @@ mod tests {
     }
 
     fn users(streams: &Streams) -> Vec<(u32, End, u64, u64)> {
-        let items = streams.items().into_iter();
+        let items = streams.items(|_, _| None).into_iter();
         items
             .map(|item| if let Item::Touch(touch) = item { (touch.process.pid, touch.end, touch.offset, touch.moved) } else { panic!() })
             .collect()

@@ -158,6 +158,14 @@ impl Engine {
         self.tidy(slot, sink);
     }
 
+    /// Position in a stream up to which its bytes are worked off: they are no part of a value that goes on.
+    #[must_use]
+    pub fn settled(&self, stream: StreamKey, epoch: Time) -> Option<u64> {
+        let slot = self.core.find(&stream, epoch)?;
+        let Framing { reassembler, ndjson, .. } = &**self.framings.get(slot as usize)?.as_ref()?;
+        Some(reassembler.position().saturating_sub(ndjson.open_bytes()))
+    }
+
     /// Takes the news that a process used an end of a stream. True where that was of a session: bytes that moved unseen
     /// are then told as its gap.
     pub fn touch(&mut self, touch: &Touch, sink: &mut dyn Sink) -> bool {

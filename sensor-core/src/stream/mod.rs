@@ -109,6 +109,12 @@ impl Reassembler {
         self.held
     }
 
+    /// Position up to which everything was told.
+    #[must_use]
+    pub const fn position(&self) -> u64 {
+        self.next
+    }
+
     /// Time of the oldest chunk that waits; `None` where none does, and [`Self::settle`] has nothing to do.
     #[must_use]
     pub fn waiting_since(&self) -> Option<Time> {

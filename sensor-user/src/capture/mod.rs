@@ -11,7 +11,7 @@ mod recorded;
 pub use key::{from_kernel, to_kernel};
 pub use live::Live;
 pub use record::{DecodeError, Record, decode, kin, process_of};
-pub use recorded::{Pace, Recorded};
+pub use recorded::{Following, Pace, Recorded};
 
 use sensor_core::input::Time;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! What an operator asks to be recorded, and its beginning.
 
-use super::{Choice, Keep, Plan, Recorder, Spool};
+use super::{Choice, Keep, Plan, Recorder, Spool, spool::Settled};
 use mcp_sensor_proto::v1;
 use recording::{
     Header, Item, Level, Writer,
@@ -113,7 +113,8 @@ impl Order {
                 (Box::new(OneFile { writer, flushed: now, flush }), path.display().to_string())
             }
             Destination::Folder(folder, path, Rolls { file, age, total, sync }) => {
-                let settings = rolling::Settings { max_file: Some(file), max_age: Some(age), max_total: Some(total), sync, options };
+                let settings =
+                    rolling::Settings { max_file: Some(file), max_age: Some(age), max_total: Some(total), sync, carry: true, options };
                 (Box::new(Rolled { rolling: Rolling::open(folder, header, settings)?, told: None, files: 0 }), path.display().to_string())
             }
         };
@@ -147,6 +148,9 @@ impl Keep for OneFile {
             Err(error) => Err(self.failed(error, 0)),
         }
     }
+
+    /// All of it is in the one file.
+    fn settled(&mut self, _settled: Settled) {}
 
     fn tick(&mut self, now: u64) -> Result<(), (u64, io::Error)> {
         if now.saturating_sub(self.flushed) < self.flush {
@@ -196,6 +200,10 @@ impl Keep for Rolled {
         }
         self.rolling.item(now, item).map_err(lost)?;
         turn.map(|_| ())
+    }
+
+    fn settled(&mut self, Settled { stream, epoch, position }: Settled) {
+        self.rolling.settled(stream, epoch, position);
     }
 
     fn tick(&mut self, now: u64) -> Result<(), (u64, io::Error)> {

@@ -7,9 +7,12 @@
 //! Invariants: items of a stream are written in the order in which they came; who a process is stands before the first item with it,
 //! and again when more is known; the engine's sweeps stand where they happened, so that a replay does then what was done live.
 
+mod losses;
+mod settled;
+
 use super::{
     Choice, Owned, Plan, Spool,
-    held::{Held, Overflow},
+    held::Held,
     kin::{Kin, process},
 };
 use crate::{
@@ -17,8 +20,7 @@ use crate::{
     export::Outgoing,
     identity::Known,
 };
-use mcp_sensor_proto::v1::loss::{Count, Place, Reason};
-use mcp_sensor_proto::v1::{self, Audit};
+use mcp_sensor_proto::v1;
 use recording::{Item, Level};
 use rustc_hash::{FxHashMap, FxHashSet};
 use sensor_core::{
@@ -68,14 +70,16 @@ pub struct Recorder {
     closed: VecDeque<SessionId>,
     /// Who a process is, as it was written last.
     written: FxHashMap<ProcessId, Arc<v1::Peer>>,
-    /// Processes in the recording of which more will be known in a moment.
-    unresolved: FxHashSet<ProcessId>,
+    /// Processes in the recording of which more will be known in a moment, and what was written of them.
+    unresolved: FxHashMap<ProcessId, Arc<v1::Peer>>,
     /// The record that the engine has now: what time brings about first stands before it.
     current: Option<(StreamKey, Owned)>,
     /// Streams that were chosen and of which what is held has not been written yet.
     fresh: Vec<StreamKey>,
     /// When the engine swept last, where that was not written yet.
     swept: Option<Time>,
+    /// Streams whose last bytes may yet become part of a message, and how far they are read.
+    unsettled: FxHashMap<StreamKey, (Time, u64)>,
     /// Something was found in that sweep.
     found: bool,
     /// The last sweep that was written.
@@ -101,10 +105,11 @@ impl Recorder {
             sessions: FxHashMap::default(),
             closed: VecDeque::new(),
             written: FxHashMap::default(),
-            unresolved: FxHashSet::default(),
+            unresolved: FxHashMap::default(),
             current: None,
             fresh: Vec::new(),
             swept: None,
+            unsettled: FxHashMap::default(),
             found: false,
             ticked: 0,
             wrote: 0,
@@ -318,41 +323,11 @@ impl Recorder {
         if self.unresolved.is_empty() {
             return;
         }
-        let resolved: Vec<ProcessId> = self.unresolved.iter().copied().filter(|process| !known.is_pending(*process)).collect();
+        let resolved: Vec<ProcessId> = self.unresolved.keys().copied().filter(|process| !known.is_pending(*process)).collect();
         for process in resolved {
             self.unresolved.remove(&process);
             self.introduce(process, known);
         }
-    }
-
-    /// What did not get into the recording so far.
-    #[must_use]
-    pub fn losses(&self) -> Vec<Count> {
-        let mut losses = self.spool.losses();
-        let Overflow { items: count, bytes } = self.held.lost();
-        // A session chosen late has no claim on its beginning; where all are recorded, what is held is needed.
-        if count > 0 && matches!(self.plan.choice, Choice::All) {
-            losses.push(Count { place: Place::Recording.into(), reason: Reason::Memory.into(), count, bytes });
-        }
-        losses
-    }
-
-    /// Why the file could not be written, once.
-    #[must_use]
-    pub fn take_failure(&self) -> Option<String> {
-        self.spool.take_failure()
-    }
-
-    /// What the sensor tells of the recording's beginning.
-    #[must_use]
-    pub fn audit_start(&self) -> Audit {
-        self.plan.audit_start()
-    }
-
-    /// What the sensor tells of its end.
-    #[must_use]
-    pub fn audit_stop(&self) -> Audit {
-        self.plan.audit_stop(&self.losses())
     }
 
     /// Writes what waits and ends the file; says how it went.
@@ -467,11 +442,14 @@ impl Recorder {
     /// Writes who a process is, where that is not written or more is known now.
     fn introduce(&mut self, process: ProcessId, known: &mut Known) {
         if known.is_pending(process) {
-            if self.written.remove(&process).is_some() {
-                // What was told is not all any more: a replay waits as the live sensor does.
+            self.written.remove(&process);
+            let peer = known.peer(process);
+            if self.unresolved.get(&process).is_none_or(|told| *told != peer) {
+                // What is known by now, for the live sensor does not wait for ever; and that it is not all, so that a replay waits as long.
+                self.write(&Item::Process { time: self.now, id: process, peer: (*peer).clone() });
                 self.write(&Item::Process { time: self.now, id: process, peer: v1::Peer::default() });
+                self.unresolved.insert(process, peer);
             }
-            self.unresolved.insert(process);
             return;
         }
         let peer = known.peer(process);

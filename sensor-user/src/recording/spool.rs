@@ -7,6 +7,7 @@
 use super::Owned;
 use mcp_sensor_proto::v1::loss::{Count, Place, Reason};
 use recording::Item;
+use sensor_core::input::{StreamKey, Time};
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -24,6 +25,9 @@ pub trait Keep: Send {
     /// How many items are lost, this one among them, and why.
     fn item(&mut self, now: u64, item: &Item<'_>) -> Result<(), (u64, io::Error)>;
 
+    /// A stream has been read up to a position: see [`recording::rolling::Rolling::settled`].
+    fn settled(&mut self, settled: Settled);
+
     /// Does what is due without items: rotation by age, `fsync` by interval.
     ///
     /// # Errors
@@ -37,6 +41,32 @@ pub trait Keep: Send {
     fn finish(self: Box<Self>, now: u64) -> Result<String, (u64, io::Error)>;
 }
 
+/// How far a stream has been read.
+#[derive(Clone, Copy, Debug)]
+pub struct Settled {
+    /// The stream.
+    pub stream: StreamKey,
+    /// See [`sensor_core::input::Chunk::epoch`].
+    pub epoch: Time,
+    /// What is before this is no part of a message that goes on.
+    pub position: u64,
+}
+
+/// What waits for the thread.
+enum Waiting {
+    Item(Owned),
+    Settled(Settled),
+}
+
+impl Waiting {
+    fn size(&self) -> usize {
+        match self {
+            Self::Item(item) => item.size(),
+            Self::Settled(_) => size_of::<Self>(),
+        }
+    }
+}
+
 /// Items that were lost, and their bytes.
 #[derive(Clone, Copy, Debug, Default)]
 struct Lost {
@@ -46,7 +76,7 @@ struct Lost {
 
 #[derive(Default)]
 struct State {
-    queue: VecDeque<Owned>,
+    queue: VecDeque<Waiting>,
     bytes: usize,
     ended: bool,
     full: Lost,
@@ -100,9 +130,21 @@ impl Spool {
             state.full.bytes += size as u64;
             return;
         }
-        state.bytes += size;
+        self.wait(state, Waiting::Item(item));
+    }
+
+    /// Tells the thread how far a stream has been read. Where there is no room, it learns that with what comes later.
+    pub fn settled(&self, settled: Settled) {
+        let (state, waiting) = (self.shared.lock(), Waiting::Settled(settled));
+        if state.bytes + waiting.size() <= self.shared.limit {
+            self.wait(state, waiting);
+        }
+    }
+
+    fn wait(&self, mut state: MutexGuard<'_, State>, waiting: Waiting) {
+        state.bytes += waiting.size();
         let was_empty = state.queue.is_empty();
-        state.queue.push_back(item);
+        state.queue.push_back(waiting);
         drop(state);
         if was_empty {
             self.shared.wake.notify_one();
@@ -156,12 +198,17 @@ fn work(shared: &Shared, mut keep: Box<dyn Keep>) -> Option<String> {
             let result = keep.finish(now());
             return result.map_err(|failed| fail(shared, failed)).ok();
         }
-        for item in batch {
-            if let Err(failed) = keep.item(now(), &item.lend()) {
-                fail(shared, failed);
+        for waiting in batch {
+            match &waiting {
+                Waiting::Item(item) => {
+                    if let Err(failed) = keep.item(now(), &item.lend()) {
+                        fail(shared, failed);
+                    }
+                }
+                Waiting::Settled(settled) => keep.settled(*settled),
             }
             // Room again only now: what is being written is held, too.
-            shared.lock().bytes -= item.size();
+            shared.lock().bytes -= waiting.size();
             shared.room.notify_one();
         }
         if let Err(failed) = keep.tick(now()) {
@@ -196,6 +243,8 @@ mod tests {
             self.written.fetch_add(1, Ordering::Relaxed);
             Ok(())
         }
+
+        fn settled(&mut self, _settled: Settled) {}
 
         fn tick(&mut self, _now: u64) -> Result<(), (u64, io::Error)> {
             Ok(())

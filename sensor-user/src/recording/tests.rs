@@ -1,5 +1,7 @@
 //! Recorded traffic through the pipeline, and its recordings through it again.
 
+mod rolled;
+
 use crate::{
     capture::{Progress, Record, Source},
     export::{Exporter, Outgoing, Summary},
@@ -119,6 +121,20 @@ fn record(path: &Path, level: Level, choice: Choice, messages: usize, shown: red
 }
 
 fn record_within(memory: usize, path: &Path, level: Level, choice: Choice, messages: usize, shown: redact::Level) -> Kept {
+    let (destination, inputs) = (Destination::file(path).unwrap(), Traffic::new(5, 300).take(messages));
+    record_to(destination, memory, level, choice, inputs, shown, false)
+}
+
+/// `unresolved`: more is to be found out of every process, and never is.
+fn record_to(
+    destination: Destination,
+    memory: usize,
+    level: Level,
+    choice: Choice,
+    inputs: Vec<Input>,
+    shown: redact::Level,
+    unresolved: bool,
+) -> Kept {
     let kept = Kept::default();
     let config =
         Config { level: shown, boot_time: 1_700_000_000_000_000_000, node: crate::agent::node_number("node-1"), ..Config::default() };
@@ -129,14 +145,16 @@ fn record_within(memory: usize, path: &Path, level: Level, choice: Choice, messa
         filter: String::new(),
         reason: "a test".to_owned(),
         options: writer::Options::default(),
-        destination: Destination::file(path).unwrap(),
+        destination,
     };
-    let inputs = Traffic::new(5, 300).take(messages);
     let mut known = Known::recorded(config.boot_time);
     if let Known::Recorded(recorded) = &mut known {
         for input in &inputs {
             if let Input::Chunk { process, .. } | Input::Touch(Touch { process, .. }) = input {
                 recorded.learn(*process, Peer { pid: process.pid, exe: format!("/bin/{}", process.pid), ..Peer::default() });
+                if unresolved {
+                    recorded.exec(*process);
+                }
             }
         }
     }
@@ -157,19 +175,24 @@ fn record_within(memory: usize, path: &Path, level: Level, choice: Choice, messa
     kept
 }
 
-fn replayed(path: &Path, level: redact::Level) -> (Kept, Ending) {
-    let kept = Kept::default();
-    let reader = replay::open(path, &reader::Options::default()).unwrap();
-    let settings = replay::Settings {
+/// A replay of all that is in a recording.
+fn settings(kept: &Kept) -> replay::Settings {
+    replay::Settings {
         whole: false,
-        level,
+        level: redact::Level::Full,
         memory: 32 << 20,
         pace: crate::capture::Pace::Max,
         until: None,
         exporter: Box::new(kept.clone()),
         recording: None,
         policy: None,
-    };
+    }
+}
+
+fn replayed(path: &Path, level: redact::Level) -> (Kept, Ending) {
+    let kept = Kept::default();
+    let reader = replay::open(path, &reader::Options::default()).unwrap();
+    let settings = replay::Settings { level, ..settings(&kept) };
     let (failure, ending) = replay::run(reader, settings, &AtomicBool::new(false)).unwrap();
     assert!(failure.is_none());
     (kept, ending)
@@ -195,6 +218,16 @@ fn a_full_recording_says_what_was_said_live() {
     assert_eq!(live.sessions(), again.sessions());
     // And the same again.
     assert_eq!(replayed(&path, redact::Level::Full).0.0.lock().unwrap().as_slice(), again.0.lock().unwrap().as_slice());
+}
+
+#[test]
+fn what_is_known_of_a_process_of_which_more_is_never_known_is_in_the_recording() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("full.pcapng");
+    let (destination, inputs) = (Destination::file(&path).unwrap(), Traffic::new(2, 300).take(20));
+    let live = record_to(destination, MEMORY, Level::Full, Choice::All, inputs, redact::Level::Full, true);
+    assert!(live.0.lock().unwrap().iter().filter_map(|event| event.client.as_ref()).all(|client| !client.exe.is_empty()));
+    assert_eq!(live.sessions(), replayed(&path, redact::Level::Full).0.sessions());
 }
 
 #[test]

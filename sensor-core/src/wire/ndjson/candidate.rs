@@ -71,6 +71,11 @@ impl Candidate {
         self.held.capacity() + self.scanner.buffered()
     }
 
+    /// Bytes of which nothing has been told: all of them, or those of its current line where lines of it were values.
+    pub(super) const fn untold(&self) -> u64 {
+        if self.told > 0 { self.line_length } else { self.length }
+    }
+
     pub(super) const fn on_first_line(&self) -> bool {
         !self.later_line
     }

@@ -159,6 +159,15 @@ impl Ndjson {
         self.before != Before::Nothing || self.state == State::Open
     }
 
+    /// Bytes at the end of those that came which may be the beginning of a value.
+    #[must_use]
+    pub const fn open_bytes(&self) -> u64 {
+        match self.state {
+            State::Open => self.candidate.untold(),
+            State::Between | State::Text => 0,
+        }
+    }
+
     /// The bytes that follow.
     pub fn push(&mut self, bytes: &[u8], tape: &mut Tape, out: &mut Out<'_>) {
         self.run(bytes, tape, out);

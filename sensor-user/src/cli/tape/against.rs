@@ -7,10 +7,10 @@ use crate::{
     capture::Pace,
     cli::{Exit, Failure, run::mebibytes, to_stderr, warn},
     export::{Exporter, Outgoing, Summary, style::Styles, table::Size},
-    replay::{self, ReplayError, Settings},
+    replay::{self, Files, ReplayError, Settings},
 };
 use mcp_sensor_proto::v1::event::Body;
-use recording::{Ending, Level, Reader};
+use recording::{Ending, Level};
 use sensor_core::redact;
 use std::{
     io::{self, IsTerminal as _, Read as _, Write as _},
@@ -19,11 +19,11 @@ use std::{
 };
 
 /// Says the session again to a server that `command` starts, and shows what is different.
-pub fn against(options: &Replay, command: &str, reader: Reader<'static>) -> Result<Exit, Failure> {
+pub fn against(options: &Replay, command: &str, files: Files) -> Result<Exit, Failure> {
     let styles = Styles::choose(options.color, &io::stderr());
     let (program, arguments) = words(command)?;
     let stop = stop_on_signals().map_err(|error| Failure::new(Exit::Failed, "cannot watch for signals").because(error))?;
-    let conversation = conversation(options, reader, styles, &stop)?;
+    let conversation = conversation(options, files, styles, &stop)?;
     let plan = Plan::new(&conversation, &options.against.allow);
     consent(options, &plan.text(&conversation.session, command, styles, Size::of_stdout().columns()), !plan.requests.is_empty())?;
     let mut server = Stdio::start(&program, &arguments).map_err(|error| {
@@ -66,8 +66,8 @@ fn words(command: &str) -> Result<(String, Vec<String>), Failure> {
 }
 
 /// What was said in the session.
-fn conversation(options: &Replay, reader: Reader<'static>, styles: Styles, stop: &AtomicBool) -> Result<Conversation, Failure> {
-    let redacted = reader.header().level == Level::Redacted;
+fn conversation(options: &Replay, files: Files, styles: Styles, stop: &AtomicBool) -> Result<Conversation, Failure> {
+    let redacted = files.0.header().level == Level::Redacted;
     let kept = Kept(Arc::new(Mutex::new((Wanted::new(&options.filters.session), Conversation::new(redacted)))));
     let settings = Settings {
         // What is sent is what was said; how much of it is shown is another matter.
@@ -80,7 +80,7 @@ fn conversation(options: &Replay, reader: Reader<'static>, styles: Styles, stop:
         recording: None,
         policy: None,
     };
-    let (failure, ending) = match replay::run(reader, settings, stop) {
+    let (failure, ending) = match replay::run_all(files, settings, stop) {
         Ok(ended) => ended,
         Err(ReplayError::Output(error)) => return Err(Failure::of_output(error)),
         Err(error) => return Err(unreadable(&error)),

@@ -28,6 +28,7 @@ const REPLAY_EXAMPLES: &str = "\
 Examples:
   mcp-sensor replay today.pcapng                        the table of tool calls, as `watch` shows it
   mcp-sensor replay today.pcapng --json --messages      every event, one JSON object a line
+  mcp-sensor replay /var/lib/mcp-sensor/recordings/*    files that follow each other, as one
   mcp-sensor replay today.pcapng --session 3f2a         one session as a timeline
   mcp-sensor replay today.pcapng --session 3f2a --html page.html
   mcp-sensor replay today.pcapng --session 3f2a -o one.pcapng
@@ -138,8 +139,9 @@ pub struct Record {
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = REPLAY_EXAMPLES)]
 pub struct Replay {
-    /// The recording
-    pub file: PathBuf,
+    /// The recording; several that follow each other (of one folder) are replayed as one
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
 
     /// Print events as JSON, one object a line; with --session, the timeline as one JSON object
     #[arg(long)]

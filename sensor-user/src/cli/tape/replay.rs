@@ -22,9 +22,9 @@ pub fn replay(options: &Replay) -> Result<Exit, Failure> {
             .mend("add --session ID; `mcp-sensor replay FILE --json` names them"));
     }
     let reading = reader::Options { identities: identities(options.identity.as_deref())?, ..reader::Options::default() };
-    let reader = replay::open(&options.file, &reading).map_err(|error| unreadable(&error))?;
+    let (reader, following) = replay::open_all(&options.files, reading).map_err(|error| unreadable(&error))?;
     if let Some(command) = &options.against.against {
-        return super::against::against(options, command, reader);
+        return super::against::against(options, command, (reader, following));
     }
     let styles = Styles::choose(options.color, &io::stderr());
     if options.payload == Payload::Full && reader.header().level == Level::Redacted {
@@ -54,7 +54,7 @@ pub fn replay(options: &Replay) -> Result<Exit, Failure> {
         until: to,
         exporter: Box::new(From { from: from.unwrap_or(0), inner }),
     };
-    let (failure, ending) = match replay::run(reader, settings, &stop) {
+    let (failure, ending) = match replay::run_all((reader, following), settings, &stop) {
         Ok(ended) => ended,
         Err(ReplayError::Output(error)) => return Err(Failure::of_output(error)),
         Err(error) => return Err(unreadable(&error)),
@@ -81,7 +81,9 @@ pub fn replay(options: &Replay) -> Result<Exit, Failure> {
 fn again(options: &Replay) -> Result<Option<Order>, Failure> {
     let Some(path) = &options.output else { return Ok(None) };
     let how = writer::Options { zstd_level: is_compressed(path).then_some(ZSTD_LEVEL), ..writer::Options::default() };
-    let reason = format!("mcp-sensor replay of {}", options.file.display());
+    let more = options.files.len().saturating_sub(1);
+    let first = options.files.first().map(|file| file.display().to_string()).unwrap_or_default();
+    let reason = format!("mcp-sensor replay of {first}{}", if more > 0 { format!(" and {more} more") } else { String::new() });
     order(path, options.level, Filter::new(&options.filters), options.memory_mib, &reason, how).map(Some)
 }
 

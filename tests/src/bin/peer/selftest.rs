@@ -5,19 +5,20 @@
 mod cases;
 mod recording;
 mod run;
-mod sensor;
 
 use crate::prepare;
 use anyhow::{Context, Result, bail};
 use cases::Case;
 use clap::Args;
+use end_to_end::harness::{Launch, Sensor};
 use end_to_end::truth::compare::{self, Report, Seen};
 use end_to_end::truth::{TruthLog, disagreements};
 use recording::Files;
 use run::Running;
-use sensor::Sensor;
 use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -140,6 +141,40 @@ fn chosen(options: &Options) -> Result<Vec<Case>> {
         .collect())
 }
 
+/// Starts the sensor; with `files` it records as well, and what it says is kept.
+fn launch(program: &Path, options: &Options, files: Option<&Files>) -> Result<&'static Sensor> {
+    let mut arguments: Vec<OsString> = Vec::new();
+    match files {
+        Some(files) => {
+            let _ = std::fs::remove_file(files.full());
+            arguments.extend(["record", "--level", "full", "--held-mib", "64", "--output"].map(Into::into));
+            arguments.push(files.full().into());
+        }
+        None => arguments.push("watch".into()),
+    }
+    arguments.extend(["--payload", "full"].map(Into::into));
+    arguments.extend(options.sensor_arg.iter().map(Into::into));
+    let copy = files.map(Files::live);
+    let log = options.sensor_log.as_deref();
+    Sensor::launch(&Launch { program, arguments: &arguments, log, copy: copy.as_deref(), messages_only: true })
+}
+
+/// Interrupts the sensor and waits for its end and its last event. What is wrong with how it ended, if anything.
+fn stop(sensor: &Sensor, limit: Duration) -> Option<String> {
+    let status = match sensor.interrupt(limit) {
+        Ok(status) => status,
+        Err(error) => return Some(format!("interrupted: {error:#}")),
+    };
+    if let Some(loss) = sensor.loss() {
+        println!("note: the sensor told a loss: {loss}");
+    }
+    let by_interrupt = status.signal() == Some(libc::SIGINT) || status.code() == Some(128 + libc::SIGINT);
+    if !status.success() && !by_interrupt {
+        return Some(format!("it ended with {status}"));
+    }
+    sensor.trouble()
+}
+
 /// Whether one of these processes has part in the event.
 fn is_of(event: &Seen, pids: &BTreeSet<u32>) -> bool {
     [event.client, event.server].into_iter().flatten().any(|pid| pids.contains(&pid))
@@ -147,7 +182,7 @@ fn is_of(event: &Seen, pids: &BTreeSet<u32>) -> bool {
 
 struct Harness<'a> {
     options: &'a Options,
-    sensor: Option<Sensor>,
+    sensor: Option<&'static Sensor>,
     early: Vec<Running>,
     cases: Vec<Case>,
     directory: &'a Path,
@@ -169,7 +204,7 @@ impl<'a> Harness<'a> {
             (Some(path), false) => {
                 std::fs::create_dir_all(directory)?;
                 let files = options.record.then(|| Files::new(directory));
-                let sensor = Sensor::start(path, &options.sensor_arg, options.sensor_log.as_deref(), files.as_ref())?;
+                let sensor = launch(path, options, files.as_ref())?;
                 sensor.wait_ready(START * options.patience)?;
                 Some(sensor)
             }
@@ -226,7 +261,7 @@ impl<'a> Harness<'a> {
         if let [first, ..] = wrong.as_slice() {
             return Verdict::Wrong(format!("the peers disagree in {} messages: {first}", wrong.len()));
         }
-        let Some(sensor) = &self.sensor else {
+        let Some(sensor) = self.sensor else {
             let messages: usize = logs.iter().map(|log| log.entries.len()).sum();
             return Verdict::Right(format!("{} logs agree, {messages} lines", logs.len()));
         };
@@ -244,7 +279,7 @@ impl<'a> Harness<'a> {
             (!report.is_waiting()).then_some(report)
         });
         let report = report.unwrap_or_else(|| sensor.with_events(|events| self.compare(logs, events)));
-        if case.unseeable && !sensor.told_loss(limit) {
+        if case.unseeable && !sensor.tells_loss(limit) {
             return Verdict::Wrong("bytes moved where nobody can see them, and the sensor does not say so".to_owned());
         }
         if report.is_right() { Verdict::Right(report.to_string()) } else { Verdict::Wrong(report.to_string()) }
@@ -259,8 +294,8 @@ impl<'a> Harness<'a> {
 
     /// Stops the sensor, looks for what came too late or too much, and tells the outcome.
     fn end(mut self) -> Result<()> {
-        if let Some(sensor) = &mut self.sensor {
-            let trouble = sensor.stop(START * self.options.patience)?;
+        if let Some(sensor) = self.sensor {
+            let trouble = stop(sensor, START * self.options.patience);
             let mut wrong = Vec::new();
             if let Some(trouble) = trouble {
                 wrong.push(("sensor".to_owned(), trouble));
@@ -294,7 +329,7 @@ impl<'a> Harness<'a> {
 
     /// Cases that were right, and are no more with all that the sensor said in the end.
     fn surplus(&self) -> Vec<(String, String)> {
-        let Some(sensor) = &self.sensor else { return Vec::new() };
+        let Some(sensor) = self.sensor else { return Vec::new() };
         sensor.with_events(|events| {
             let mut wrong = Vec::new();
             for done in self.done.iter().filter(|done| done.wrong.is_none()) {
