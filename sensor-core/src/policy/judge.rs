@@ -70,6 +70,8 @@ pub struct Judge {
     news: Vec<News>,
     redactor: Redactor,
     suppressed: u64,
+    /// What was forgotten by what is no longer here: windows of a policy before this one.
+    forgotten_before: u64,
 }
 
 impl std::fmt::Debug for Judge {
@@ -106,6 +108,7 @@ impl Judge {
             news: Vec::new(),
             redactor: Redactor::new(Level::Redacted),
             suppressed: 0,
+            forgotten_before: 0,
             policy,
         }
     }
@@ -119,6 +122,7 @@ impl Judge {
     /// Takes another policy. What is remembered of sessions, tools and secrets stays; windows begin anew, but for those
     /// that are the same in both.
     pub fn replace(&mut self, policy: Arc<Policy>, limits: Limits) {
+        let forgotten = self.forgotten();
         let mut new = Self::new(policy, limits, 0, self.clock);
         for (window, counts) in new.policy.windows.iter().zip(&mut new.counts) {
             let same = |known: &&Window| {
@@ -140,6 +144,8 @@ impl Judge {
         std::mem::swap(&mut new.memory, &mut self.memory);
         new.keyed = self.keyed;
         new.suppressed = self.suppressed;
+        // What went along brought its own count with it.
+        new.forgotten_before = forgotten.saturating_sub(new.forgotten());
         *self = new;
     }
 
@@ -148,12 +154,12 @@ impl Judge {
         std::mem::take(&mut self.news)
     }
 
-    /// Things that were forgotten before their time, for want of room.
+    /// Things that were forgotten before their time, for want of room. Only grows.
     #[must_use]
     pub fn forgotten(&self) -> u64 {
         let windows = self.counts.iter().map(|counts| counts.forgotten);
         let firsts = self.firsts.iter().map(|first| first.forgotten);
-        windows.chain(firsts).sum::<u64>() + self.memory.forgotten() + self.quiet.forgotten
+        self.forgotten_before + windows.chain(firsts).sum::<u64>() + self.memory.forgotten() + self.quiet.forgotten
     }
 
     /// Matches that were kept quiet.
@@ -265,7 +271,8 @@ impl Judge {
             return Some(0);
         }
         let until = time.saturating_add(rule.quiet);
-        let ((then, suppressed), is_new) = self.quiet.entry(key, || (until, 0));
+        // Whose time is over is as good as forgotten.
+        let ((then, suppressed), is_new) = self.quiet.entry_while(key, || (until, 0), |(then, _)| time < *then);
         if is_new {
             return Some(0);
         }
