@@ -132,7 +132,7 @@ fn with_component(component: &str) -> Value {
 
 #[test]
 fn the_component_for_enforcement_gives_what_it_takes_and_nothing_else() {
-    let (base, with) = (document("sensor.yaml", "DaemonSet"), with_component("enforcement"));
+    let (base, mut with) = (document("sensor.yaml", "DaemonSet"), with_component("enforcement"));
     let (base, pod) = (Pod::of(&base), Pod::of(&with));
     let added = |list: fn(&Value) -> &Value| -> Vec<Value> {
         let before = list(base.container()).as_array().unwrap();
@@ -151,6 +151,12 @@ fn the_component_for_enforcement_gives_what_it_takes_and_nothing_else() {
     let config = output(command(beside("mcp-sensor")).arg("config").env("MCP_SENSOR_ENFORCEMENT", "on"));
     assert!(config.contains("control_socket = \"/run/mcp-sensor/control.sock\""), "{config}");
 
+    for volume in with["spec"]["template"]["spec"]["volumes"].as_array_mut().unwrap() {
+        // `0400` is octal to Kubernetes, and 400 to what reads the manifests here.
+        if volume["secret"]["defaultMode"].is_number() {
+            volume["secret"]["defaultMode"] = json!(0o400);
+        }
+    }
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("sensor.json");
     std::fs::write(&file, with.to_string()).unwrap();
