@@ -186,7 +186,7 @@ fn make_room() -> u64 {
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current.is_some_and(|current| current < wanted) {
         let most = limit.maximum.unwrap_or(wanted).min(wanted);
-        if setrlimit(Resource::Nofile, Rlimit { current: Some(most), ..limit.clone() }).is_ok() {
+        if setrlimit(Resource::Nofile, Rlimit { current: Some(most), ..limit }).is_ok() {
             limit.current = Some(most);
         }
     }
