@@ -30,9 +30,10 @@ pub fn loss_reason(reason: i32) -> &'static str {
 
 /// What could be done about a loss.
 #[must_use]
-pub fn loss_mend(reason: i32) -> Option<&'static str> {
-    use loss::Reason;
+pub fn loss_mend(place: i32, reason: i32) -> Option<&'static str> {
+    use loss::{Place, Reason};
     match Reason::try_from(reason).unwrap_or_default() {
+        Reason::Memory if place == Place::Policy as i32 => Some("let windows count by fewer fields, or within less time"),
         Reason::RingFull => Some("raise --ring-mib"),
         Reason::OverLimit => Some("raise --max-call-mib"),
         Reason::Memory => Some("raise --memory-mib"),
@@ -52,6 +53,7 @@ pub fn loss_place(place: i32) -> (&'static str, &'static str) {
         Place::Export => ("event", "before the output"),
         Place::Spool => ("event", "in the spool"),
         Place::Recording => ("item", "in the recording"),
+        Place::Policy => ("count", "that rules ask for"),
     }
 }
 
@@ -210,7 +212,7 @@ pub fn loss(count: &Count) -> String {
         (number, bytes) => format!("lost {} {place} ({}): ", units::count(number, unit), units::bytes(bytes)),
     };
     line.push_str(loss_reason(count.reason));
-    if let Some(mend) = loss_mend(count.reason) {
+    if let Some(mend) = loss_mend(count.place, count.reason) {
         line.push_str("; ");
         line.push_str(mend);
     }

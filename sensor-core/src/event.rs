@@ -161,7 +161,7 @@ impl Marks {
     pub const BYTE_ORDER_MARK: Self = Self(1 << 5);
     /// It is one of a batch.
     pub const BATCH: Self = Self(1 << 6);
-    /// A key that JSON-RPC gives meaning to is written with escapes, or `method` is.
+    /// A key that JSON-RPC gives meaning to is written with escapes, or `method` is; with others than `\/`, which is no trick.
     pub const ESCAPED_NAME: Self = Self(1 << 7);
     /// `"id": null`, or an id that is no string and no integer.
     pub const ODD_ID: Self = Self(1 << 8);

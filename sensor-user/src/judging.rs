@@ -1,7 +1,12 @@
 //! The policy on the way out: each event with its peers goes to the judge, and what the judge finds becomes events.
 
 use crate::export::{Outgoing, Shared};
-use mcp_sensor_proto::v1::{self, event::Severity, finding::Evidence};
+use mcp_sensor_proto::v1::{
+    self,
+    event::Severity,
+    finding::Evidence,
+    loss::{Count, Place, Reason},
+};
 use rustc_hash::FxHashMap;
 use rustix::time::{ClockId, clock_gettime};
 use sensor_core::{
@@ -165,10 +170,11 @@ impl Judging {
         self.judge.take_news()
     }
 
-    /// Things that were forgotten for want of room, so far.
+    /// What rules count by and was forgotten for want of room, so far.
     #[must_use]
-    pub fn forgotten(&self) -> u64 {
-        self.judge.forgotten()
+    pub fn loss(&self) -> Option<Count> {
+        let count = self.judge.forgotten();
+        (count > 0).then(|| Count { place: Place::Policy.into(), reason: Reason::Memory.into(), count, bytes: 0 })
     }
 
     /// True where an event is worth judging.

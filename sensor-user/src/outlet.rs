@@ -355,6 +355,7 @@ impl Outlet {
     pub fn losses(&mut self) -> Vec<v1::loss::Count> {
         let mut losses = self.exporter.losses();
         losses.extend(self.recorder.as_ref().map(Recorder::losses).unwrap_or_default());
+        losses.extend(self.judging.as_ref().and_then(Judging::loss));
         losses
     }
 

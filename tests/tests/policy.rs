@@ -73,10 +73,15 @@ impl Drop for Running {
     }
 }
 
+/// What the service's configuration says.
+fn configuration(mode: &str) -> String {
+    format!("[enforcement]\nmode = \"{mode}\"\n")
+}
+
 /// A service with a policy; its collector is away unless there is one in its folder.
 struct Service {
     folder: TempDir,
-    _child: Running,
+    child: Running,
 }
 
 impl Service {
@@ -87,13 +92,28 @@ impl Service {
     fn in_folder(folder: TempDir, policy: &str, mode: &str, more: &[&str]) -> Self {
         let file = folder.path().join("policy.yaml");
         std::fs::write(&file, policy).unwrap();
+        std::fs::write(folder.path().join("sensor.toml"), configuration(mode)).unwrap();
         let mut command = Command::new(agent());
-        command.args(["run", "--log-level", "error", "--shutdown", "0s", "--enforcement", mode, "--backoff-max", "1s"]).args(more);
+        command.args(["run", "--log-level", "info", "--shutdown", "0s", "--backoff-max", "1s"]).args(more);
+        command.arg("--config").arg(folder.path().join("sensor.toml"));
+        command.stderr(std::fs::File::create(folder.path().join("log")).unwrap());
         command.arg("--policy").arg(file).arg("--collector").arg(format!("unix:{}", folder.path().join("collector.sock").display()));
         command.arg("--control-socket").arg(folder.path().join("control.sock"));
-        let service = Self { _child: Running::start(&mut command), folder };
+        let service = Self { child: Running::start(&mut command), folder };
         await_some("the service", || service.events());
         service
+    }
+
+    /// Gives it another mode by its configuration; returns when that is in force.
+    fn set_mode(&self, mode: &str) {
+        let reloads =
+            || std::fs::read_to_string(self.folder.path().join("log")).unwrap().matches("the configuration was read again").count();
+        let before = reloads();
+        std::fs::write(self.folder.path().join("sensor.toml"), configuration(mode)).unwrap();
+        kill_process(Pid::from_child(&self.child.0), Signal::HUP).unwrap();
+        await_some("the configuration to be read again", || (reloads() > before).then_some(()));
+        // What the pipeline was told before is done when it answers.
+        self.events().unwrap();
     }
 
     /// The events of the last actions.
@@ -232,6 +252,45 @@ fn a_dry_run_tells_what_it_would_do_and_does_nothing() {
     assert_eq!((&action["outcome"], &action["mechanism"]), (&json!("DRY_RUN"), &Value::Null), "{action}");
     let pid = action["processes"][0]["process"]["pid"].as_u64().unwrap();
     assert!(!is_gone(pid) && running.0.try_wait().unwrap().is_none());
+}
+
+#[test]
+fn the_mode_changes_while_the_service_runs() {
+    let _host = HOST.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = tempfile::tempdir().unwrap();
+    let address = format!("unix:{}", folder.path().join("collector.sock").display());
+    let mut command = Command::new(beside("mcp-collector"));
+    command.args(["serve", "--log-level", "error", "--listen", &address, "--directory"]).arg(folder.path().join("store"));
+    let _collector = Running::start(&mut command);
+    let service = Service::in_folder(folder, LOOP, "dry-run", &["--actions-per-minute", "1000"]);
+    let pid_of = |event: &Value| event["server"]["pid"].as_u64().unwrap();
+    let mut offenders = BTreeSet::new();
+    // A session that the rule is about; gives its server's pid, and what was done about it.
+    let mut offend = |logs: &TempDir| {
+        let mut server = Command::new(beside("peer"));
+        let running = client(logs.path(), server.arg("server"));
+        let finding = await_some("a finding", || stored(&address, "finding").into_iter().find(|event| !offenders.contains(&pid_of(event))));
+        let pid = pid_of(&finding);
+        offenders.insert(pid);
+        // It acts before it does anything else, such as to answer this.
+        let mut actions = service.events().unwrap().into_iter().map(|mut event| event["action"].take());
+        let action = actions.find(|action| action["processes"][0]["process"]["pid"] == pid);
+        (running, pid, action.map(|action| action["outcome"].as_str().unwrap().to_owned()))
+    };
+    let logs: [TempDir; 3] = std::array::from_fn(|_| tempfile::tempdir().unwrap());
+
+    let (mut first, spared, outcome) = offend(&logs[0]);
+    assert_eq!(outcome.as_deref(), Some("DRY_RUN"));
+    assert!(!is_gone(spared) && first.0.try_wait().unwrap().is_none());
+    drop(first);
+    service.set_mode("on");
+    let (_second, killed, outcome) = offend(&logs[1]);
+    assert_eq!(outcome.as_deref(), Some("DONE"));
+    await_some("the server's end", || is_gone(killed).then_some(()));
+    service.set_mode("off");
+    let (mut third, spared, outcome) = offend(&logs[2]);
+    assert_eq!(outcome, None);
+    assert!(!is_gone(spared) && third.0.try_wait().unwrap().is_none());
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Stopping and killing, with real processes and a real sensor: exactly the right one, or nobody.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test: what goes wrong fails it")]
 
+#[path = "respond/cut_short.rs"]
+mod cut_short;
 #[path = "respond/reuse.rs"]
 mod reuse;
 

@@ -278,7 +278,7 @@ pub mod loss {
         #[prost(enumeration = "Reason", tag = "2")]
         pub reason: i32,
         /// How many units of that place were lost: records in the kernel and the queue, messages in the pipeline, events
-        /// behind it, items in a recording.
+        /// behind it, items in a recording, things that the policy remembered.
         #[prost(uint64, tag = "3")]
         pub count: u64,
         /// Bytes of payload in them. 0 where that is not known.
@@ -313,6 +313,8 @@ pub mod loss {
         Spool = 5,
         /// In a recording.
         Recording = 6,
+        /// In what the policy remembers: counts of windows, sessions, tools, secrets that rules ask for.
+        Policy = 7,
     }
     impl Place {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -328,6 +330,7 @@ pub mod loss {
                 Self::Export => "EXPORT",
                 Self::Spool => "SPOOL",
                 Self::Recording => "RECORDING",
+                Self::Policy => "POLICY",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -340,6 +343,7 @@ pub mod loss {
                 "EXPORT" => Some(Self::Export),
                 "SPOOL" => Some(Self::Spool),
                 "RECORDING" => Some(Self::Recording),
+                "POLICY" => Some(Self::Policy),
                 _ => None,
             }
         }
@@ -685,7 +689,8 @@ pub mod message {
         ByteOrderMark = 6,
         /// It is one of a batch.
         Batch = 7,
-        /// A key that JSON-RPC gives meaning to is written with escapes, or the value of `method` is.
+        /// A key that JSON-RPC gives meaning to is written with escapes, or the value of `method` is. `\/` in it does not count: some
+        /// libraries write every slash so.
         EscapedName = 8,
         /// `"id": null`, or an id that is no string and no integer.
         OddId = 9,

@@ -93,7 +93,7 @@ impl<'a> Message<'a> {
             }
         }
         let name = method.and_then(|method: Value<'a>| {
-            if method.has_escapes() {
+            if method.has_escapes() && hides(method.raw()) {
                 marks = marks.union(Marks::ESCAPED_NAME);
             }
             method.as_str()
@@ -111,6 +111,17 @@ impl<'a> Message<'a> {
     pub const fn is_answer(&self) -> bool {
         matches!(self.kind, MessageType::Response | MessageType::Error)
     }
+}
+
+/// True where escapes make a text look like another. `\/` does not: it is how PHP's `json_encode` writes every `/`.
+fn hides(raw: &[u8]) -> bool {
+    let mut bytes = raw.iter();
+    while let Some(byte) = bytes.next() {
+        if *byte == b'\\' && bytes.next() != Some(&b'/') {
+            return true;
+        }
+    }
+    false
 }
 
 /// The kind of a message without a method; `None` where it is no message.
@@ -146,6 +157,24 @@ mod tests {
             assert_eq!((message.method.as_ref(), message.kind), ("tools/call", MessageType::Request));
             assert!(message.marks.contains(Marks::ESCAPED_NAME));
         });
+    }
+
+    #[test]
+    fn an_escaped_slash_hides_nothing_and_other_escapes_do() {
+        let cases = [
+            (r"tools\/call", false),
+            (r"\u0074ools/call", true),
+            (r"tools\u002fcall", true),
+            (r"tools\/c\u0061ll", true),
+            (r"tools\\/call", true),
+            (r"tools/call\n", true),
+        ];
+        for (written, marked) in cases {
+            read(&format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{written}"}}"#), |message| {
+                assert_eq!(message.unwrap().marks.contains(Marks::ESCAPED_NAME), marked, "{written}");
+            });
+        }
+        read(r#"{"jsonrpc":"2.0","id":1,"method":"tools\/call"}"#, |message| assert_eq!(message.unwrap().method, "tools/call"));
     }
 
     #[test]

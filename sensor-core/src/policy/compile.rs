@@ -10,6 +10,7 @@ use crate::input::Time;
 use ring::digest;
 use rustc_hash::FxHashMap;
 use serde_saphyr::{Location, Spanned};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -17,6 +18,9 @@ use std::sync::Arc;
 const MAX_FILE: usize = 4 << 20;
 /// Rules at most.
 const MAX_RULES: usize = 10_000;
+/// Values of variables and lists, by the names that conditions use.
+pub(super) type Values = BTreeMap<String, serde_json::Value>;
+
 /// Windows and firsts at most, each.
 const MAX_WINDOWS: usize = 256;
 
@@ -88,6 +92,8 @@ pub struct Policy {
     pub rules: Vec<Rule>,
     /// SHA-256 of the file, the first 16 hexadecimal digits.
     pub digest: String,
+    /// The file, where tests need it once more; else empty.
+    pub(super) text: Box<str>,
     pub(super) names: Names,
     pub(super) windows: Vec<Window>,
     pub(super) firsts: Vec<Window>,
@@ -110,6 +116,7 @@ impl Policy {
         Self {
             rules: Vec::new(),
             digest: String::new(),
+            text: Box::default(),
             names: Names::default(),
             windows: Vec::new(),
             firsts: Vec::new(),
@@ -128,12 +135,17 @@ impl Policy {
     /// # Errors
     /// Everything that is wrong with it, with the place of each.
     pub fn parse(text: &str) -> Result<Self, Vec<Diagnostic>> {
+        Self::parse_with(text, &Values::new())
+    }
+
+    /// Takes a policy file with other values for some of its variables and lists.
+    pub(super) fn parse_with(text: &str, values: &Values) -> Result<Self, Vec<Diagnostic>> {
         if text.len() > MAX_FILE {
             let message = format!("the policy has {} bytes, {MAX_FILE} at most are taken", text.len());
             return Err(vec![Diagnostic { line: 0, column: 0, message, help: String::new() }]);
         }
         let file: File = serde_saphyr::from_str(text).map_err(|error| vec![of_yaml(&error)])?;
-        let mut compiler = Compiler { text, wrong: Vec::new(), names: Names::default() };
+        let mut compiler = Compiler { text, values, wrong: Vec::new(), names: Names::default() };
         let policy = compiler.policy(file);
         if compiler.wrong.is_empty() {
             Ok(policy)
@@ -165,6 +177,7 @@ fn of_yaml(error: &serde_saphyr::Error) -> Diagnostic {
 
 struct Compiler<'t> {
     text: &'t str,
+    values: &'t Values,
     wrong: Vec<Diagnostic>,
     names: Names,
 }
@@ -276,11 +289,11 @@ impl Compiler<'_> {
         }
         for (name, value) in file.variables {
             self.check_name(&name, value.referenced);
-            self.names.constant(format!("vars.{name}"), value.value);
+            self.constant(format!("vars.{name}"), value.value);
         }
         for (name, list) in file.lists {
             self.check_name(&name, list.referenced);
-            self.names.constant(format!("list.{name}"), list.value.into());
+            self.constant(format!("list.{name}"), list.value.into());
         }
         if file.windows.len() > MAX_WINDOWS || file.firsts.len() > MAX_WINDOWS || file.rules.len() > MAX_RULES {
             let message = format!("more than {MAX_RULES} rules, or {MAX_WINDOWS} windows or firsts");
@@ -311,10 +324,18 @@ impl Compiler<'_> {
             text
         });
         let names = std::mem::take(&mut self.names);
-        let mut policy = Policy { rules, digest, names, windows, firsts, needs: Default::default(), index: Default::default() };
+        let alters = rules.iter().flat_map(|rule| &rule.tests).any(file::Test::alters);
+        let text = if alters { self.text.into() } else { Box::default() };
+        let mut policy = Policy { rules, digest, text, names, windows, firsts, needs: Default::default(), index: Default::default() };
         policy.needs = needs(&policy);
         policy.index = index(&policy);
         policy
+    }
+
+    /// Declares a variable or list, with the value that it has or is to have.
+    fn constant(&mut self, name: String, declared: serde_json::Value) {
+        let value = self.values.get(&name).cloned().unwrap_or(declared);
+        self.names.constant(name, value);
     }
 
     fn check_name(&mut self, name: &str, place: Location) {
@@ -392,6 +413,9 @@ impl Compiler<'_> {
         let quiet = rule.quiet.map_or(0, |quiet| self.duration(&quiet));
         let when = self.expression(&rule.when, on);
         for test in &rule.tests {
+            for (place, message, help) in test.value.check(&self.names) {
+                self.wrong(place, message, help);
+            }
             for event in &test.value.events {
                 if let Err(message) = super::sample::check(event) {
                     self.wrong(test.referenced, format!("test `{}`: {message}", test.value.name), String::new());

@@ -71,6 +71,14 @@ impl Names {
         self.constants.get(usize::from(constant))
     }
 
+    /// The value of a variable or list by its name: `vars.limit`.
+    pub fn constant_named(&self, name: &str) -> Option<&serde_json::Value> {
+        match self.by_name.get(name) {
+            Some(Name::Constant(constant)) => self.value(*constant),
+            _ => None,
+        }
+    }
+
     /// All of them.
     pub fn all(&self) -> impl Iterator<Item = &str> {
         FIELDS.iter().map(|row| row.name).chain(self.by_name.keys().map(String::as_str))

@@ -93,6 +93,12 @@ const fn yes() -> bool {
 pub struct Test {
     pub name: String,
     pub r#match: bool,
+    /// Variables that have another value in this test.
+    #[serde(default)]
+    pub variables: BTreeMap<String, Spanned<serde_json::Value>>,
+    /// The same of lists.
+    #[serde(default)]
+    pub lists: BTreeMap<String, Spanned<Vec<String>>>,
     pub events: Vec<serde_json::Value>,
 }
 

@@ -71,6 +71,8 @@ pub struct Judge {
     redactor: Redactor,
     suppressed: u64,
     numbers: Numbers,
+    /// What was forgotten by what is no longer here: windows of a policy before this one.
+    forgotten_before: u64,
 }
 
 impl std::fmt::Debug for Judge {
@@ -127,6 +129,7 @@ impl Judge {
             redactor: Redactor::new(Level::Redacted),
             suppressed: 0,
             numbers: Numbers::default(),
+            forgotten_before: 0,
             policy,
         }
     }
@@ -140,6 +143,7 @@ impl Judge {
     /// Takes another policy. What is remembered of sessions, tools and secrets stays; windows begin anew, but for those
     /// that are the same in both.
     pub fn replace(&mut self, policy: Arc<Policy>, limits: Limits) {
+        let forgotten = self.forgotten();
         let mut new = Self::new(policy, limits, 0, self.clock);
         for (window, counts) in new.policy.windows.iter().zip(&mut new.counts) {
             let same = |known: &&Window| {
@@ -161,6 +165,8 @@ impl Judge {
         std::mem::swap(&mut new.memory, &mut self.memory);
         new.keyed = self.keyed;
         new.suppressed = self.suppressed;
+        // What went along brought its own count with it.
+        new.forgotten_before = forgotten.saturating_sub(new.forgotten());
         *self = new;
     }
 
@@ -169,12 +175,12 @@ impl Judge {
         std::mem::take(&mut self.news)
     }
 
-    /// Things that were forgotten before their time, for want of room.
+    /// Things that were forgotten before their time, for want of room. Only grows.
     #[must_use]
     pub fn forgotten(&self) -> u64 {
         let windows = self.counts.iter().map(|counts| counts.forgotten);
         let firsts = self.firsts.iter().map(|first| first.forgotten);
-        windows.chain(firsts).sum::<u64>() + self.memory.forgotten() + self.quiet.forgotten
+        self.forgotten_before + windows.chain(firsts).sum::<u64>() + self.memory.forgotten() + self.quiet.forgotten
     }
 
     /// Matches that were kept quiet.
@@ -308,7 +314,8 @@ impl Judge {
             return Some(0);
         }
         let until = time.saturating_add(rule.quiet);
-        let ((then, suppressed), is_new) = self.quiet.entry(key, || (until, 0));
+        // Whose time is over is as good as forgotten.
+        let ((then, suppressed), is_new) = self.quiet.entry_while(key, || (until, 0), |(then, _)| time < *then);
         if is_new {
             return Some(0);
         }

@@ -45,9 +45,14 @@ impl<V> Recent<V> {
 
     /// What is remembered under a key, made if it is new: then the second is true.
     pub fn entry(&mut self, key: u64, make: impl FnOnce() -> V) -> (&mut V, bool) {
+        self.entry_while(key, make, |_| true)
+    }
+
+    /// The same of what is remembered for a time: that something is forgotten counts only where it is still `wanted`.
+    pub fn entry_while(&mut self, key: u64, make: impl FnOnce() -> V, wanted: impl Fn(&V) -> bool) -> (&mut V, bool) {
         let older = self.old.remove(&key);
         if self.young.len() >= self.limit / 2 && !self.young.contains_key(&key) {
-            self.forgotten += self.old.len() as u64;
+            self.forgotten += self.old.values().filter(|value| wanted(value)).count() as u64;
             self.old = std::mem::take(&mut self.young);
         }
         match (self.young.entry(key), older) {

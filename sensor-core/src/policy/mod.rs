@@ -17,6 +17,7 @@
 //!
 //! The language is described in `rules/LANGUAGE.md`.
 
+mod altered;
 mod compile;
 mod diagnostic;
 mod expression;

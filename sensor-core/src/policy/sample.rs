@@ -257,15 +257,20 @@ impl Policy {
         for rule in &self.rules {
             for test in &rule.tests {
                 count += 1;
-                let mut judge = Judge::new(Arc::clone(self), Limits::default(), 0, None);
                 let mut found = BTreeSet::new();
-                let played = play(&mut judge, &test.events, &mut found);
+                let asked = self.for_test(test);
+                let played = asked.clone().and_then(|policy| {
+                    let mut judge = Judge::new(policy, Limits::default(), 0, None);
+                    play(&mut judge, &test.events, &mut found)
+                });
                 let others: Vec<&str> = found.iter().map(|id| &**id).collect();
                 let reason = match played {
                     Err(reason) => reason,
                     Ok(()) if !rule.enabled && test.r#match => "the rule is not enabled".to_owned(),
                     Ok(()) if found.contains(&rule.id) == test.r#match => continue,
-                    Ok(()) if test.r#match => format!("the rule does not match{}", last(self, rule, &test.events)),
+                    Ok(()) if test.r#match => {
+                        format!("the rule does not match{}", last(&asked.unwrap_or_else(|_| Arc::clone(self)), rule, &test.events))
+                    }
                     Ok(()) => format!("the rule matches; so do: {}", others.join(", ")),
                 };
                 failures.push(Failure { rule: Arc::clone(&rule.id), test: test.name.clone(), reason });

@@ -36,7 +36,7 @@ fn matches(policy_text: &str, events: &str) -> bool {
 fn the_example_of_the_reference_holds() {
     let policy = policy(example());
     let (count, failures) = policy.test();
-    assert_eq!((count, failures), (2, vec![]));
+    assert_eq!((count, failures), (3, vec![]));
     assert_eq!((policy.rules[0].response, policy.rules[0].target, policy.rules[0].tree), (Response::Kill, Target::Server, true));
 }
 
@@ -47,6 +47,41 @@ fn a_test_that_does_not_hold_says_why() {
     assert_eq!(failures.len(), 1);
     assert_eq!(failures[0].test, "twenty times");
     assert!(failures[0].reason.contains("window.same_call.count = 7"), "{}", failures[0].reason);
+}
+
+#[test]
+fn a_test_sets_variables_and_lists_for_itself_only() {
+    let with = |first: &str, second: &str| {
+        let when = "\"call.requestBytes > vars.limit && like(call.arguments.host, list.hosts)\"";
+        rule("call", when)
+            + &format!(
+                "    tests:\n      - {{name: set, match: true, {first} events: [{{toolCall: {{tool: a, arguments: {{host: x.example.org}}}}}}]}}\n"
+            )
+            + &format!(
+                "      - {{name: not set, match: false, {second} events: [{{toolCall: {{tool: a, arguments: {{host: x.example.org}}}}}}]}}\n"
+            )
+    };
+    let sets = "variables: {limit: 2}, lists: {hosts: [\"*.example.org\"]},";
+    assert_eq!(policy(&with(sets, "")).test(), (2, vec![]));
+    // What a test sets counts, and in no other test.
+    let failed = |text: &str| policy(text).test().1.into_iter().map(|failure| failure.test).collect::<Vec<_>>();
+    assert_eq!(failed(&with("", "")), ["set"]);
+    assert_eq!(failed(&with("", sets)), ["set", "not set"]);
+    let high = with(&sets.replace("limit: 2", "limit: 1000000"), "");
+    assert_eq!(failed(&high), ["set"]);
+    let reason = policy(&high).test().1.remove(0).reason;
+    assert!(reason.contains("vars.limit = 1000000"), "{reason}");
+
+    for (sets, expected) in [
+        ("variables: {limmit: 2},", "line 11, column 54: test `set`: the policy has no variable `limmit` (did you mean `limit`?)"),
+        ("variables: {hosts: [a]},", "test `set`: the policy has no variable `hosts`"),
+        ("lists: {host: [a]},", "test `set`: the policy has no list `host` (did you mean `hosts`?)"),
+        ("variables: {limit: much},", "test `set`: `limit` is a number in the policy, and a text here"),
+        ("variable: {limit: 2},", "there is no key `variable` here (did you mean `variables`?)"),
+    ] {
+        let said = wrong(&with(sets, ""));
+        assert!(said.iter().any(|said| said.contains(expected)), "{said:#?}\nand not {expected}");
+    }
 }
 
 #[test]

@@ -20,6 +20,9 @@ use std::sync::Arc;
 /// Attacks and what only looks like them, labelled.
 static CORPUS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../rules/corpus");
 
+/// Beside `attacks` and `benign`: the same of cases that no rule was made for.
+const HELD_OUT: &str = "heldout";
+
 /// Bytes of an event on the command line or standard input at most.
 const MAX_EVENT: u64 = 64 << 20;
 
@@ -87,7 +90,7 @@ pub enum What {
     Score {
         /// The policy; the rules that come along where it is not given
         file: Option<PathBuf>,
-        /// A folder with `attacks` and `benign`; the corpus that comes along where it is not given
+        /// A folder with `attacks` and `benign`, and both once more in `heldout`; the corpus that comes along where it is not given
         #[arg(long, value_name = "FOLDER")]
         corpus: Option<PathBuf>,
         /// Name the cases that were missed, and those that were taken for attacks
@@ -278,12 +281,19 @@ struct Score {
     wrong: Vec<String>,
 }
 
-fn corpus(folder: Option<&Path>) -> Result<[Vec<Case>; 2], Failure> {
+/// Attacks, and what only looks like them.
+type Corpus = [Vec<Case>; 2];
+
+/// A corpus: of a folder, or the one that comes along. `held_out`: the one beside it that no rule was made for; where a folder has
+/// none, it is empty.
+fn corpus(folder: Option<&Path>, held_out: bool) -> Result<Corpus, Failure> {
     let wrong = |why: String| Failure::new(Exit::Usage, "cannot read the corpus").because(why);
     let mut both = [Vec::new(), Vec::new()];
     for (name, cases) in ["attacks", "benign"].into_iter().zip(&mut both) {
+        let name = if held_out { format!("{HELD_OUT}/{name}") } else { name.to_owned() };
         let mut texts: Vec<String> = Vec::new();
         match folder {
+            Some(folder) if held_out && !folder.join(HELD_OUT).is_dir() => {}
             Some(folder) => {
                 let folder = folder.join(name);
                 let entries = std::fs::read_dir(&folder).map_err(|error| wrong(format!("{}: {error}", folder.display())))?;
@@ -306,63 +316,102 @@ fn corpus(folder: Option<&Path>) -> Result<[Vec<Case>; 2], Failure> {
 
 fn score(file: Option<&Path>, folder: Option<&Path>, cases: bool, json: bool, styles: Styles) -> Result<Exit, Failure> {
     let Some(loaded) = chosen(file.or(Some(Path::new("shipped"))))? else { return Ok(Exit::Ok) };
-    let [attacks, benign] = corpus(folder)?;
-    let mut scores: BTreeMap<Arc<str>, Score> = loaded.policy.rules.iter().map(|rule| (Arc::clone(&rule.id), Score::default())).collect();
-    let (mut caught, mut alarmed) = (0, 0);
-    for (case, is_attack) in attacks.iter().map(|case| (case, true)).chain(benign.iter().map(|case| (case, false))) {
-        let found =
-            loaded.policy.matching(&case.events).map_err(|why| Failure::new(Exit::Failed, format!("case `{}`", case.id)).because(why))?;
-        let expected: BTreeSet<&str> = case.rules.iter().map(String::as_str).collect();
-        caught += usize::from(is_attack && found.iter().any(|id| expected.contains(&**id)));
-        alarmed += usize::from(!is_attack && !found.is_empty());
-        for (id, score) in &mut scores {
-            match (found.contains(id), expected.contains(&**id)) {
-                (true, true) => score.found += 1,
-                (false, true) => score.missed.push(case.id.clone()),
-                // Of an attack, what another rule says as well is no false alarm.
-                (true, false) if !is_attack => score.wrong.push(case.id.clone()),
-                _ => {}
-            }
-        }
-    }
-    let ratio = |of: usize, all: usize| if all == 0 { None } else { Some(of as f64 / all as f64) };
+    let tuned = Scores::of(&loaded, &corpus(folder, false)?)?;
+    let held_out = Scores::of(&loaded, &corpus(folder, true)?)?;
+    let has_held_out = held_out.attacks + held_out.benign > 0;
     if json {
-        let rules = scores.iter().map(|(id, score)| {
-            let Score { found, missed, wrong } = score;
-            json!({"rule": &**id, "found": found, "missed": missed, "falseAlarms": wrong,
-                "precision": ratio(*found, found + wrong.len()), "recall": ratio(*found, found + missed.len())})
-        });
-        let whole = json!({"attacks": attacks.len(), "caught": caught, "benign": benign.len(), "alarmed": alarmed, "rules": rules.collect::<Vec<_>>()});
+        let mut whole = tuned.json();
+        if has_held_out && let Some(members) = whole.as_object_mut() {
+            members.insert("heldOut".to_owned(), held_out.json());
+        }
         print_json(&whole)?;
         return Ok(Exit::Ok);
     }
-    let percent = |ratio: Option<f64>| ratio.map_or_else(|| "-".to_owned(), |ratio| format!("{:.1} %", ratio * 100.0));
     let mut out = String::new();
-    styles.paint(
-        Style::DIM,
-        &format!("{:<24} {:>8} {:>6} {:>6} {:>10} {:>8}", "rule", "attacks", "found", "false", "precision", "recall"),
-        &mut out,
-    );
-    out.push('\n');
-    for (id, Score { found, missed, wrong }) in &scores {
-        let all = found + missed.len();
-        let (precision, recall) = (percent(ratio(*found, found + wrong.len())), percent(ratio(*found, all)));
-        let _ = writeln!(out, "{id:<24} {all:>8} {found:>6} {:>6} {precision:>10} {recall:>8}", wrong.len());
-        if cases {
-            for (what, ids) in [("missed", missed), ("false", wrong)] {
-                if !ids.is_empty() {
-                    let _ = writeln!(out, "    {what}: {}", ids.join(", "));
+    tuned.render("The corpus that the rules are made with:", cases, styles, &mut out);
+    if has_held_out {
+        out.push('\n');
+        held_out.render("Held out: written without regard to the rules, which are not tuned to it:", cases, styles, &mut out);
+    }
+    print(&out)
+}
+
+/// How the rules of a policy do on a corpus.
+struct Scores {
+    rules: BTreeMap<Arc<str>, Score>,
+    attacks: usize,
+    caught: usize,
+    benign: usize,
+    alarmed: usize,
+}
+
+fn ratio(of: usize, all: usize) -> Option<f64> {
+    if all == 0 { None } else { Some(of as f64 / all as f64) }
+}
+
+fn percent(of: usize, all: usize) -> String {
+    ratio(of, all).map_or_else(|| "-".to_owned(), |ratio| format!("{:.1} %", ratio * 100.0))
+}
+
+impl Scores {
+    fn of(loaded: &Loaded, [attacks, benign]: &Corpus) -> Result<Self, Failure> {
+        let rules = loaded.policy.rules.iter().map(|rule| (Arc::clone(&rule.id), Score::default())).collect();
+        let mut scores = Self { rules, attacks: attacks.len(), caught: 0, benign: benign.len(), alarmed: 0 };
+        for (case, is_attack) in attacks.iter().map(|case| (case, true)).chain(benign.iter().map(|case| (case, false))) {
+            let found = loaded
+                .policy
+                .matching(&case.events)
+                .map_err(|why| Failure::new(Exit::Failed, format!("case `{}`", case.id)).because(why))?;
+            let expected: BTreeSet<&str> = case.rules.iter().map(String::as_str).collect();
+            scores.caught += usize::from(is_attack && found.iter().any(|id| expected.contains(&**id)));
+            scores.alarmed += usize::from(!is_attack && !found.is_empty());
+            for (id, score) in &mut scores.rules {
+                match (found.contains(id), expected.contains(&**id)) {
+                    (true, true) => score.found += 1,
+                    (false, true) => score.missed.push(case.id.clone()),
+                    // Of an attack, what another rule says as well is no false alarm.
+                    (true, false) if !is_attack => score.wrong.push(case.id.clone()),
+                    _ => {}
                 }
             }
         }
+        Ok(scores)
     }
-    let _ = writeln!(
-        out,
-        "\n{caught} of {} attacks caught by the rule that should, {alarmed} of {} harmless cases taken for attacks",
-        attacks.len(),
-        benign.len()
-    );
-    print(&out)
+
+    fn json(&self) -> serde_json::Value {
+        let rules = self.rules.iter().map(|(id, Score { found, missed, wrong })| {
+            json!({"rule": &**id, "found": found, "missed": missed, "falseAlarms": wrong,
+                "precision": ratio(*found, found + wrong.len()), "recall": ratio(*found, found + missed.len())})
+        });
+        let rules: Vec<_> = rules.collect();
+        json!({"attacks": self.attacks, "caught": self.caught, "benign": self.benign, "alarmed": self.alarmed, "rules": rules})
+    }
+
+    fn render(&self, title: &str, cases: bool, styles: Styles, out: &mut String) {
+        let _ = writeln!(out, "{title}");
+        let head = format!("{:<24} {:>8} {:>6} {:>6} {:>10} {:>8}", "rule", "attacks", "found", "false", "precision", "recall");
+        styles.paint(Style::DIM, &head, out);
+        out.push('\n');
+        for (id, Score { found, missed, wrong }) in &self.rules {
+            let all = found + missed.len();
+            let (precision, recall) = (percent(*found, found + wrong.len()), percent(*found, all));
+            let _ = writeln!(out, "{id:<24} {all:>8} {found:>6} {:>6} {precision:>10} {recall:>8}", wrong.len());
+            if cases {
+                for (what, ids) in [("missed", missed), ("false", wrong)] {
+                    if !ids.is_empty() {
+                        let _ = writeln!(out, "    {what}: {}", ids.join(", "));
+                    }
+                }
+            }
+        }
+        let Self { attacks, caught, benign, alarmed, .. } = self;
+        let (precision, recall) = (percent(*caught, caught + alarmed), percent(*caught, *attacks));
+        let _ = writeln!(
+            out,
+            "\n{caught} of {attacks} attacks caught by the rule that should ({recall}), {alarmed} of {benign} harmless cases taken for \
+             attacks (precision {precision})"
+        );
+    }
 }
 
 fn fields(json: bool) -> Result<Exit, Failure> {

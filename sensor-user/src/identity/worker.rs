@@ -1,6 +1,7 @@
-//! The background thread: digests of executables, and arguments of processes older than the sensor.
+//! The background threads: digests of executables, and arguments of processes older than the sensor.
 //!
-//! It does what may take long or wait for others, so that the pipeline never does. A digest is that of the program that
+//! They do what may take long or wait for others, so that the pipeline never does. Rules wait for arguments, and with them whatever
+//! is to be stopped; so these have a thread of their own, which no digest keeps waiting. A digest is that of the program that
 //! ran, or there is none:
 //! - a file comes from `/proc/<pid>/exe` of the live process, opened when the process was seen (containers and deleted
 //!   files are no matter then), or by its path if it has the device and inode of the exec record;
@@ -61,8 +62,6 @@ enum Job {
     Live { executable: Executable, dir: ProcessDir },
     /// The program of a process that was gone.
     Lost { lost: Lost, program: Arc<Program> },
-    /// The arguments of a process.
-    Arguments { process: ProcessId, program: Arc<Program> },
 }
 
 /// What the thread did. Sums since the start.
@@ -80,6 +79,7 @@ pub struct Counts {
 
 #[derive(Default)]
 struct State {
+    arguments: VecDeque<(ProcessId, Arc<Program>)>,
     jobs: VecDeque<Job>,
     large: VecDeque<Job>,
     waiting: FxHashMap<FileKey, Vec<Arc<Program>>>,
@@ -133,17 +133,19 @@ impl Shared {
     }
 }
 
-/// The thread's owner. It is started with the first question, and ends with its owner, though not before the file that
+/// The threads' owner. Each is started with its first question, and ends with the owner, though not before the file that
 /// it is reading.
 pub(super) struct Worker {
     shared: Arc<Shared>,
-    started: bool,
+    /// Which of the two threads were started.
+    hashes: bool,
+    reads: bool,
 }
 
 impl Worker {
     pub fn new(proc: PathBuf, limit: u64) -> Self {
         let (state, wake, answers) = (Mutex::default(), Condvar::new(), AtomicU64::new(0));
-        Self { shared: Arc::new(Shared { state, wake, answers, proc, limit }), started: false }
+        Self { shared: Arc::new(Shared { state, wake, answers, proc, limit }), hashes: false, reads: false }
     }
 
     /// Answers given so far: while it is the same, nothing is known that was not known.
@@ -181,42 +183,50 @@ impl Worker {
         let queue = if key.size > LARGE { &mut state.large } else { &mut state.jobs };
         queue.push_back(Job::Live { executable, dir });
         drop(state);
-        self.start();
+        self.wake();
     }
 
     /// Asks for the digest of what a process ran that is gone.
     pub fn hash_lost(&mut self, lost: Lost, program: &Arc<Program>) {
-        if program.ask_hash() && !self.push(Job::Lost { lost, program: Arc::clone(program) }) {
-            program.refuse_hash();
+        if !program.ask_hash() {
+            return;
         }
+        let mut state = self.shared.lock();
+        if state.jobs.len() >= JOBS {
+            state.counts.refused += 1;
+            return program.refuse_hash();
+        }
+        state.jobs.push_back(Job::Lost { lost, program: Arc::clone(program) });
+        drop(state);
+        self.wake();
     }
 
     /// Asks for the arguments of a live process.
     pub fn arguments(&mut self, process: ProcessId, program: &Arc<Program>) {
-        if program.ask_arguments() && !self.push(Job::Arguments { process, program: Arc::clone(program) }) {
-            program.refuse_arguments();
+        if !program.ask_arguments() {
+            return;
         }
-    }
-
-    fn push(&mut self, job: Job) -> bool {
         let mut state = self.shared.lock();
-        if state.jobs.len() >= JOBS {
+        if state.arguments.len() >= JOBS {
             state.counts.refused += 1;
-            return false;
+            return program.refuse_arguments();
         }
-        state.jobs.push_back(job);
+        state.arguments.push_back((process, Arc::clone(program)));
         drop(state);
-        self.start();
-        true
+        if !self.reads {
+            let shared = Arc::clone(&self.shared);
+            self.reads = thread::Builder::new().name("arguments".to_owned()).spawn(move || read_arguments(&shared)).is_ok();
+        }
+        self.shared.wake.notify_all();
     }
 
-    /// Wakes the thread; starts it first where there is none.
-    fn start(&mut self) {
-        if !self.started {
+    /// Wakes the thread of digests; starts it first where there is none.
+    fn wake(&mut self) {
+        if !self.hashes {
             let shared = Arc::clone(&self.shared);
-            self.started = thread::Builder::new().name("identity".to_owned()).spawn(move || run(&shared)).is_ok();
+            self.hashes = thread::Builder::new().name("identity".to_owned()).spawn(move || run(&shared)).is_ok();
         }
-        self.shared.wake.notify_one();
+        self.shared.wake.notify_all();
     }
 }
 
@@ -242,6 +252,21 @@ fn run(shared: &Shared) {
     }
 }
 
+fn read_arguments(shared: &Shared) {
+    let mut state = shared.lock();
+    while !state.stop {
+        let Some((process, program)) = state.arguments.pop_front() else {
+            state = shared.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+            continue;
+        };
+        drop(state);
+        let (bytes, cut) = arguments(shared, process, &program).unwrap_or_default();
+        program.set_arguments(bytes, cut);
+        shared.answered();
+        state = shared.lock();
+    }
+}
+
 fn next(state: &mut State) -> Option<Job> {
     state.jobs.pop_front().or_else(|| state.large.pop_front())
 }
@@ -262,11 +287,6 @@ fn work(shared: &Shared, job: Job, nested: bool) {
                 known.or_else(|| digest(shared, &file, key, nested, &|_| false))
             });
             answer(shared, hash, &[program]);
-        }
-        Job::Arguments { process, program } => {
-            let (bytes, cut) = arguments(shared, process, &program).unwrap_or_default();
-            program.set_arguments(bytes, cut);
-            shared.answered();
         }
     }
 }
@@ -317,4 +337,40 @@ fn arguments(shared: &Shared, process: ProcessId, program: &Program) -> Option<(
         _ => false,
     };
     same.then_some((bytes, cut))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::{
+        proc::Facts,
+        program::{Meter, Source},
+    };
+    use std::{fs::File, time::Instant};
+
+    #[test]
+    fn arguments_do_not_wait_for_digests() {
+        const FILES: u64 = 40;
+        let (folder, meter) = (tempfile::tempdir().unwrap(), Meter::default());
+        let mut worker = Worker::new("/proc".into(), 4 << 30);
+        for number in 0..FILES {
+            let path = folder.path().join(number.to_string());
+            File::create(&path).unwrap().set_len(LARGE).unwrap();
+            let file = OwnedFd::from(File::open(&path).unwrap());
+            let facts = Facts::of(&file, false).unwrap();
+            let dir = ProcessDir::open("/proc".as_ref(), std::process::id()).unwrap();
+            worker.hash_live(Executable { file, facts, path: String::new() }, dir, &Program::new(&meter, Source::default()));
+        }
+        let dir = ProcessDir::open("/proc".as_ref(), std::process::id()).unwrap();
+        let file = Some(dir.executable().unwrap().facts.id);
+        let program = Program::new(&meter, Source { file, ..Source::default() });
+        let process = ProcessId { pid: std::process::id(), start_time: dir.stat.tick * 10_000_000 };
+        worker.arguments(process, &program);
+        let deadline = Instant::now() + std::time::Duration::from_secs(60);
+        while program.arguments_pending() {
+            assert!(Instant::now() < deadline, "the arguments are not read");
+            thread::yield_now();
+        }
+        assert!(worker.counts().hashed < FILES, "they waited for all digests");
+    }
 }

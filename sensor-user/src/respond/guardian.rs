@@ -5,19 +5,22 @@
 //! closes the other end of that socket, and the guardian sends SIGCONT to all that it holds and ends.
 //!
 //! Invariants: a handle is in the guardian's queue before the signal that stops is sent, and what is queued is delivered
-//! though the sensor be killed the next moment; the guardian has a session of its own and does not end by signals that are
+//! though the sensor be killed the next moment; it is asked to hold no more than it has room for, so that it drops none; the
+//! guardian has a session of its own and does not end by signals that are
 //! meant for the group or the terminal; it has one thread.
 
 use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
     fd::{AsFd, BorrowedFd, OwnedFd},
     io::{Errno, IoSlice, IoSliceMut},
     net::{
         AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
         SocketFlags, SocketType, recv, recvmsg, send, sendmsg, socketpair,
     },
-    process::{Signal, pidfd_send_signal},
+    process::{Resource, Rlimit, Signal, getrlimit, pidfd_send_signal, setrlimit},
 };
 use std::{
+    cell::Cell,
     collections::BTreeMap,
     io,
     mem::MaybeUninit,
@@ -36,6 +39,10 @@ const MESSAGE: usize = 9;
 const HOLD: u8 = 1;
 const LET_GO: u8 = 2;
 const READY: u8 = 3;
+/// Descriptors of its own, and some to spare.
+const OWN: u64 = 32;
+/// How long a message waits for room in the socket.
+const ROOM: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 /// How long it may take to start.
 const START: Duration = Duration::from_secs(5);
 /// When SIGCONT is sent after the sensor's end. More than once: the kernel takes the sensor's own programs away a moment after
@@ -47,6 +54,10 @@ const RELEASES: [Duration; 3] = [Duration::ZERO, Duration::from_millis(100), Dur
 pub struct Guardian {
     socket: OwnedFd,
     child: Child,
+    /// Processes that it has been given and that were not taken from it again.
+    held: Cell<u64>,
+    /// Processes that it can hold.
+    room: u64,
 }
 
 impl Guardian {
@@ -73,7 +84,7 @@ impl Guardian {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;
-        let mut guardian = Self { socket, child };
+        let mut guardian = Self { socket, child, held: Cell::new(0), room: 0 };
         rustix::net::sockopt::set_socket_timeout(&guardian.socket, rustix::net::sockopt::Timeout::Recv, Some(START))?;
         let mut answer = [0_u8; MESSAGE];
         let said = loop {
@@ -87,6 +98,7 @@ impl Guardian {
             let _ = guardian.child.wait();
             return Err(io::Error::other("the guardian of stopped processes did not start"));
         }
+        guardian.room = number_in(&answer);
         Ok(guardian)
     }
 
@@ -106,6 +118,9 @@ impl Guardian {
     /// # Errors
     /// Where it does not take it: then the process must not be stopped.
     pub fn hold(&self, number: u64, process: BorrowedFd<'_>) -> io::Result<()> {
+        if self.held.get() >= self.room {
+            return Err(io::Error::other(format!("it holds {} processes already", self.room)));
+        }
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         let descriptors = [process];
@@ -113,7 +128,8 @@ impl Guardian {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         let message = message(HOLD, number);
-        sendmsg(&self.socket, &[IoSlice::new(&message)], &mut control, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?;
+        self.send(|flags| sendmsg(&self.socket, &[IoSlice::new(&message)], &mut control, flags))?;
+        self.held.set(self.held.get() + 1);
         Ok(())
     }
 
@@ -122,8 +138,22 @@ impl Guardian {
     /// # Errors
     /// Where it cannot be told.
     pub fn let_go(&self, number: u64) -> io::Result<()> {
-        send(&self.socket, &message(LET_GO, number), SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?;
+        self.send(|flags| send(&self.socket, &message(LET_GO, number), flags))?;
+        self.held.set(self.held.get().saturating_sub(1));
         Ok(())
+    }
+
+    /// Sends a message; where there is no room for it, once more when there is. A large tree is more than the socket takes at once.
+    fn send(&self, mut send: impl FnMut(SendFlags) -> Result<usize, Errno>) -> io::Result<()> {
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        let sent = match send(flags) {
+            Err(Errno::AGAIN) => {
+                poll(&mut [PollFd::new(&self.socket, PollFlags::OUT)], Some(&ROOM))?;
+                send(flags)
+            }
+            sent => sent,
+        };
+        Ok(sent.map(drop)?)
     }
 }
 
@@ -143,6 +173,24 @@ fn message(what: u8, number: u64) -> [u8; MESSAGE] {
     let mut message = [what; MESSAGE];
     message.split_at_mut(1).1.copy_from_slice(&number.to_le_bytes());
     message
+}
+
+fn number_in(message: &[u8; MESSAGE]) -> u64 {
+    let [_, number @ ..] = message;
+    u64::from_le_bytes(*number)
+}
+
+/// Makes room for so many handles; tells for how many there is.
+fn make_room() -> u64 {
+    let wanted = HELD as u64 + OWN;
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current.is_some_and(|current| current < wanted) {
+        let most = limit.maximum.unwrap_or(wanted).min(wanted);
+        if setrlimit(Resource::Nofile, Rlimit { current: Some(most), ..limit }).is_ok() {
+            limit.current = Some(most);
+        }
+    }
+    limit.current.unwrap_or(wanted).saturating_sub(OWN).min(HELD as u64)
 }
 
 /// True where this process was started to be a guardian: then it has been one, and is to end.
@@ -170,7 +218,7 @@ fn guard(socket: BorrowedFd<'_>) -> io::Result<()> {
     // Where memory is short, whoever has the most of it is to go, not whoever undoes things. It needs a capability; without
     // it things are as they are.
     let _ = std::fs::write("/proc/self/oom_score_adj", "-999");
-    send(socket, &message(READY, 0), SendFlags::NOSIGNAL)?;
+    send(socket, &message(READY, make_room()), SendFlags::NOSIGNAL)?;
     let held = hold_until_the_end(socket);
     for (number, after) in RELEASES.into_iter().enumerate() {
         if held.is_empty() {
@@ -206,9 +254,11 @@ fn hold_until_the_end(socket: BorrowedFd<'_>) -> BTreeMap<u64, OwnedFd> {
         if received == 0 {
             return held;
         }
-        let Some((what, number)) = bytes.split_first().filter(|_| received == MESSAGE) else { continue };
-        let number = number.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-        match (*what, process) {
+        if received != MESSAGE {
+            continue;
+        }
+        let ([what, ..], number) = (bytes, number_in(&bytes));
+        match (what, process) {
             (HOLD, Some(process)) if held.len() < HELD => {
                 held.insert(number, process);
             }

@@ -1,7 +1,7 @@
 //! The descendants of a process: all of them, though some be forked meanwhile.
 
 use super::{Responder, stopped::Held};
-use crate::identity::{Identities, LiveProcess};
+use crate::identity::{Identities, LiveProcess, NotHeld};
 use rustc_hash::FxHashSet;
 use rustix::{fd::AsFd as _, process::Signal};
 
@@ -43,7 +43,11 @@ impl Responder {
                     if !seen.insert(child) {
                         continue;
                     }
-                    let Ok(process) = identities.hold_child(child, parent) else { continue };
+                    let process = match identities.hold_child(child, parent) {
+                        Ok(process) => process,
+                        Err(NotHeld::Refused(error)) => return (branches, held, Some(format!("a descendant cannot be held: {error}"))),
+                        Err(NotHeld::Gone | NotHeld::Young) => continue,
+                    };
                     let spared = self.exemptions.reason(&process, &self.own, identities);
                     if stop
                         && spared.is_none()

@@ -8,7 +8,8 @@ use super::{
     process::{Lines, command, is_answered_call, output, wait_for},
 };
 use end_to_end::harness::beside;
-use serde_json::Value;
+use serde_json::{Value, json};
+use std::path::PathBuf;
 
 const NODE: &str = "worker-7";
 const POD: &str = "0f4c9ad2-6a1b-4c0e-9d33-5b1e1c2a7f10";
@@ -107,6 +108,59 @@ fn the_unit_and_the_manifest_give_the_sensor_the_same_capabilities() {
         let line = unit.lines().find_map(|line| line.strip_prefix(&prefix));
         assert_eq!(line, Some(manifest.as_str()), "{setting}");
     }
+}
+
+/// The DaemonSet with a component's patches, as kustomize makes it.
+fn with_component(component: &str) -> Value {
+    let component = PathBuf::from(component);
+    let kustomization = document(component.join("kustomization.yaml").to_str().unwrap(), "Component");
+    assert!(repository().join("deploy/kubernetes").join(&component).is_dir());
+    let mut workload = document("sensor.yaml", "DaemonSet");
+    for patch in kustomization["patches"].as_array().unwrap() {
+        let target = &patch["target"];
+        assert_eq!((&target["kind"], &target["name"]), (&workload["kind"], &workload["metadata"]["name"]));
+        let file = component.join(patch["path"].as_str().unwrap());
+        for step in documents(file.to_str().unwrap()).remove(0).as_array().unwrap() {
+            // At the end of a list that is there: nothing is replaced.
+            assert_eq!(step["op"], "add", "{step}");
+            let list = step["path"].as_str().unwrap().strip_suffix("/-").unwrap();
+            workload.pointer_mut(list).unwrap_or_else(|| panic!("there is no {list}")).as_array_mut().unwrap().push(step["value"].clone());
+        }
+    }
+    workload
+}
+
+#[test]
+fn the_component_for_enforcement_gives_what_it_takes_and_nothing_else() {
+    let (base, mut with) = (document("sensor.yaml", "DaemonSet"), with_component("enforcement"));
+    let (base, pod) = (Pod::of(&base), Pod::of(&with));
+    let added = |list: fn(&Value) -> &Value| -> Vec<Value> {
+        let before = list(base.container()).as_array().unwrap();
+        let (same, added) = list(pod.container()).as_array().unwrap().split_at(before.len());
+        assert_eq!(same, before);
+        added.to_vec()
+    };
+    assert_eq!(pod.capabilities(), [base.capabilities(), vec!["CAP_KILL".to_owned()]].concat());
+    let expected = json!({"name": "MCP_SENSOR_ENFORCEMENT", "value": "on"});
+    assert_eq!(added(|container| &container["env"]), [expected]);
+    // Its default place for the socket can be written to, and is of this pod.
+    let mounts = added(|container| &container["volumeMounts"]);
+    assert_eq!(mounts, [json!({"name": "run", "mountPath": "/run/mcp-sensor"})]);
+    let volumes = with["spec"]["template"]["spec"]["volumes"].as_array().unwrap();
+    assert!(volumes.iter().any(|volume| volume["name"] == "run" && volume["emptyDir"].is_object()));
+    let config = output(command(beside("mcp-sensor")).arg("config").env("MCP_SENSOR_ENFORCEMENT", "on"));
+    assert!(config.contains("control_socket = \"/run/mcp-sensor/control.sock\""), "{config}");
+
+    for volume in with["spec"]["template"]["spec"]["volumes"].as_array_mut().unwrap() {
+        // `0400` is octal to Kubernetes, and 400 to what reads the manifests here.
+        if volume["secret"]["defaultMode"].is_number() {
+            volume["secret"]["defaultMode"] = json!(0o400);
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sensor.json");
+    std::fs::write(&file, with.to_string()).unwrap();
+    assert_eq!(output(command(peers().join("kubernetes/manifests")).arg(file)).trim(), "DaemonSet");
 }
 
 #[test]

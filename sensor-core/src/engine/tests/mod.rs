@@ -3,6 +3,7 @@
 mod calls;
 mod ends;
 mod exchanges;
+mod judged;
 mod lookalikes;
 mod memory;
 mod messages;

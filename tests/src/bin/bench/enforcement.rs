@@ -1,6 +1,6 @@
 //! Stopping and killing: how long it takes from the decision to the signal, and until the process is dead.
 
-use crate::table::Row;
+use crate::{kernel::loss::existing, table::Row};
 use anyhow::{Context as _, ensure};
 use mcp_sensor_proto::v1::action::{Delivered, Kind, Outcome, Target};
 use rustix::{
@@ -21,7 +21,8 @@ use sensor_user::{
     respond::{By, Enforcement, Exempt, Marks as _, Order, Responder, Settings},
 };
 use std::{
-    io::Write as _,
+    io::{BufRead as _, BufReader, Write as _},
+    path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -30,13 +31,29 @@ use std::{
 const LIMIT: Duration = Duration::from_secs(10);
 const SIGKILL: u32 = 9;
 
-/// A child that reads its standard input, and ends with this value.
-struct Reader(Child);
+/// The rule that the whole way is measured with.
+const RULE: &str = r#"
+version: 1
+rules:
+  - {id: offence, title: An offence, on: call, when: call.tool == "offend", severity: high, action: kill}
+"#;
+/// A server that answers, whatever it is asked.
+const SERVER: &str = r#"read line; echo '{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18","capabilities":{},"serverInfo":{"name":"bench","version":"1"}}}'
+n=1; while read line; do echo '{"jsonrpc":"2.0","id":'$n',"result":{"content":[]}}'; n=$((n+1)); done"#;
+const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"bench","version":"1"}}}"#;
+/// How old a server is at least when it is killed: two ticks, from where on its start time tells it from others at once.
+const GROWN: Duration = Duration::from_millis(50);
 
-impl Reader {
+/// A child that ends with this value.
+struct Running(Child);
+
+impl Running {
     fn start() -> anyhow::Result<Self> {
-        let mut command = Command::new("/bin/cat");
-        Ok(Self(command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().context("starting cat")?))
+        Self::of(Command::new("/bin/cat").stdin(Stdio::piped()).stdout(Stdio::null()))
+    }
+
+    fn of(command: &mut Command) -> anyhow::Result<Self> {
+        Ok(Self(command.spawn().with_context(|| format!("starting {command:?}"))?))
     }
 
     fn pidfd(&self) -> anyhow::Result<OwnedFd> {
@@ -44,7 +61,7 @@ impl Reader {
     }
 }
 
-impl Drop for Reader {
+impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -70,7 +87,7 @@ pub fn rows(ci: bool) -> anyhow::Result<Vec<Row>> {
     let mut responder = Responder::new(settings, programs.own_pid(), None, None, 1);
     let (mut sent, mut dead, mut by_kernel) = (Vec::new(), Vec::new(), Vec::new());
     for number in 0..tries {
-        let reader = Reader::start()?;
+        let reader = Running::start()?;
         let process = started(&mut source, &mut known, reader.0.id())?;
         let pidfd = reader.pidfd()?;
         // A server that lives for longer than two ticks, as nearly all do.
@@ -98,7 +115,7 @@ pub fn rows(ci: bool) -> anyhow::Result<Vec<Row>> {
         sent.push(Duration::from_nanos(action.latency_ns.unwrap_or(0)));
     }
     for _ in 0..tries {
-        let mut reader = Reader::start()?;
+        let mut reader = Running::start()?;
         let process = started(&mut source, &mut known, reader.0.id())?;
         let pidfd = reader.pidfd()?;
         let mut input = reader.0.stdin.take().context("its input")?;
@@ -110,11 +127,56 @@ pub fn rows(ci: bool) -> anyhow::Result<Vec<Row>> {
         marks.unmark(process);
     }
     source.stop();
+    drop((responder, programs));
+    let whole = by_a_rule(tries)?;
     Ok(vec![
         row(format!("decision → SIGKILL sent, {tries} processes"), sent, Some(Duration::from_millis(1))),
         row("… → the process is dead".to_owned(), dead, None),
         row("write to a marked process → dead by the kernel's own signal".to_owned(), by_kernel, None),
+        row(format!("write of an offending call → its server is dead, by a rule, {tries} sessions"), whole, None),
     ])
+}
+
+/// The whole way: a client writes a call into a pipe, a sensor with a policy sees, judges and kills.
+fn by_a_rule(tries: usize) -> anyhow::Result<Vec<Duration>> {
+    let folder = tempfile::tempdir()?;
+    let (policy, socket) = (folder.path().join("policy.yaml"), folder.path().join("control.sock"));
+    std::fs::write(&policy, RULE)?;
+    let program = existing(std::env::current_exe()?.parent().unwrap_or(Path::new("/")), "mcp-sensor")?;
+    let mut command = Command::new(&program);
+    command.args(["run", "--log-level", "error", "--shutdown", "0s", "--enforcement", "on", "--actions-per-minute", "100000", "--policy"]);
+    command.arg(policy).arg("--control-socket").arg(&socket);
+    // Nobody is there to send events to: that does not keep it from acting.
+    command.arg("--collector").arg(format!("unix:{}", folder.path().join("nobody").display()));
+    let mut sensor = Running::of(command.stdin(Stdio::null()).stdout(Stdio::null()))?;
+    let deadline = Instant::now() + LIMIT;
+    while !Command::new(&program).args(["actions", "--json", "--control-socket"]).arg(&socket).output()?.status.success() {
+        ensure!(Instant::now() < deadline && sensor.0.try_wait()?.is_none(), "the sensor does not get ready");
+    }
+    let mut times = Vec::new();
+    for _ in 0..tries {
+        let mut server = Running::of(Command::new("/bin/sh").args(["-c", SERVER]).stdin(Stdio::piped()).stdout(Stdio::piped()))?;
+        let (pidfd, born) = (server.pidfd()?, Instant::now());
+        let mut input = server.0.stdin.take().context("its input")?;
+        let mut output = BufReader::new(server.0.stdout.take().context("its output")?);
+        let mut number = 0;
+        let call = |number: u32, tool: &str| {
+            format!(r#"{{"jsonrpc":"2.0","id":{number},"method":"tools/call","params":{{"name":"{tool}","arguments":{{}}}}}}"#) + "\n"
+        };
+        let mut line = format!("{INITIALIZE}\n");
+        while born.elapsed() < GROWN || number < 2 {
+            input.write_all(line.as_bytes())?;
+            ensure!(output.read_line(&mut String::new())? > 0, "the server ended by itself");
+            number += 1;
+            line = call(number, "harmless");
+        }
+        let offence = call(number, "offend");
+        let begin = Instant::now();
+        input.write_all(offence.as_bytes())?;
+        await_end(&pidfd)?;
+        times.push(begin.elapsed());
+    }
+    Ok(times)
 }
 
 /// Waits for the news that a child has begun its program; gives its exact id.
