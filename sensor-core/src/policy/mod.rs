@@ -25,6 +25,7 @@ mod fact;
 mod field;
 mod file;
 mod glob;
+mod index;
 mod judge;
 mod kept;
 mod memory;
@@ -33,6 +34,7 @@ mod sample;
 mod subject;
 #[cfg(test)]
 mod tests;
+mod view;
 mod walk;
 mod window;
 mod written;
