@@ -168,6 +168,7 @@ unsafe fn one(movement: &mut Movement, facts: &mut Facts, key: &mut StreamKey, s
         // SAFETY: a map value.
         let verdict = unsafe { &*verdict };
         if verdict.kind == VerdictKind::Exclude as u8 {
+            count(Counter::IgnoredCalls, 1);
             remember(movement.tag, Recalled::Excluded, 0);
             return;
         }
@@ -176,7 +177,11 @@ unsafe fn one(movement: &mut Movement, facts: &mut Facts, key: &mut StreamKey, s
             let late =
                 matches!(movement.end, End::Reader) && (facts.kind == ObjectKind::Pipe as u8 || facts.kind == ObjectKind::Unix as u8);
             remember(movement.tag, if late { Recalled::Excluded } else { Recalled::Ignored }, verdict.retry_at);
-            if late || !looks_again(verdict, movement) {
+            if late {
+                count(Counter::IgnoredCalls, 1);
+                return;
+            }
+            if !looks_again(verdict, movement) {
                 return;
             }
             count(Counter::Probes, 1);

@@ -24,7 +24,7 @@ pub enum Counter {
     MapFull = 8,
     /// Calls on streams that are not ignored.
     Calls = 9,
-    /// Calls on ignored streams.
+    /// Calls on streams that are ignored or excluded.
     IgnoredCalls = 10,
     /// Ignored streams that were taken up again because a call looked like a message.
     Probes = 11,
