@@ -2,6 +2,7 @@
 
 use clap::Parser as _;
 use sensor_user::{
+    bpf,
     cli::{self, Args},
     respond,
 };
@@ -12,5 +13,6 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     cli::error::install_panic_hook();
+    bpf::keep_memory_small();
     cli::run(Args::parse()).into()
 }

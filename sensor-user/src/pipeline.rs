@@ -10,6 +10,7 @@
 //! in the same stream of events.
 
 use crate::{
+    bpf::give_back_memory,
     capture::{Progress, Record, Source, kin, process_of},
     export::Exporter,
     identity::{Exclusions, Identities, Known},
@@ -39,6 +40,8 @@ use std::{
 const WAIT: Duration = Duration::from_millis(20);
 /// Time between two rounds of periodic work.
 const TICK: Time = 20_000_000;
+/// Time after which what a burst has left of free memory is given back.
+const GIVE_BACK: Time = 60_000_000_000;
 
 /// Takes verdicts to the kernel; nobody where the source is a recording.
 pub type VerdictTaker = Box<dyn FnMut(StreamKey, Taken) + Send>;
@@ -79,6 +82,7 @@ pub struct Pipeline<S> {
     /// Absent in a replay: what the sensor told of itself is in the recording.
     status: Option<Status>,
     last_tick: Time,
+    gave_back: Time,
     excluded: Excluded,
     changes: Option<Receiver<Change>>,
     /// The time of the first records.
@@ -125,7 +129,18 @@ impl<S: Source> Pipeline<S> {
         let mut outlet = Outlet::new(known, exporter, recorder, verdicts, responder, node, config.boot_time);
         outlet.judge_by(judging);
         let engine = Engine::new(config);
-        Self { source, engine, outlet, exclusions, status, last_tick: 0, excluded: Excluded::default(), changes: None, began: 0 }
+        Self {
+            source,
+            engine,
+            outlet,
+            exclusions,
+            status,
+            last_tick: 0,
+            gave_back: 0,
+            excluded: Excluded::default(),
+            changes: None,
+            began: 0,
+        }
     }
 
     /// What is to change while it runs.
@@ -178,11 +193,15 @@ impl<S: Source> Pipeline<S> {
 
     /// Periodic work of the live sensor. A replay's engine is told by the recording when to do its own.
     fn look_after(&mut self, now: Time) -> io::Result<()> {
-        let Self { source, engine, outlet, status, .. } = self;
+        let Self { source, engine, outlet, status, gave_back, .. } = self;
         let Some(status) = status else {
             outlet.release(now);
             return Ok(());
         };
+        if now.saturating_sub(*gave_back) >= GIVE_BACK {
+            *gave_back = now;
+            give_back_memory();
+        }
         engine.tick(now, outlet);
         if let Some(recorder) = outlet.recorder_mut() {
             recorder.settle_all(|stream, epoch| engine.settled(stream, epoch));

@@ -7,6 +7,7 @@ mod existing;
 mod load;
 mod marks;
 mod measure;
+mod memory;
 mod object;
 mod offsets;
 mod preflight;
@@ -18,15 +19,7 @@ pub use existing::HeldStream;
 pub use load::{LoadError, Options, Programs, VerifiedProgram};
 pub use marks::Marks;
 pub use measure::{Hook, count_time};
+pub use memory::{give_back_memory, keep_memory_small};
 pub use preflight::{CheckItem, CheckState, may_signal, preflight};
 pub use ring::{Batch, Drain, Draining, boot_clock, records};
 pub use verdicts::Verdicts;
-
-/// Gives memory that was freed back to the host: reading the kernel's types takes tens of MiB for a moment.
-pub fn give_back_memory() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: malloc_trim has no preconditions.
-    unsafe {
-        libc::malloc_trim(0);
-    }
-}

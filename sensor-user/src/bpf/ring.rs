@@ -23,6 +23,10 @@ use zerocopy::FromBytes as _;
 
 /// Bytes of a batch after which it is passed on.
 const BATCH_BYTES: usize = 1 << 20;
+/// Bytes that the last record of a batch may add.
+const LAST_RECORD: usize = 32 << 10;
+/// Bytes of a batch in quiet times. One that has grown beyond is let go when a batch that was passed on had no more.
+const QUIET_BYTES: usize = 64 << 10;
 /// Batches in the pool.
 const BATCHES: usize = 12;
 /// How long the thread sleeps while there is traffic, and when there was none for a while.
@@ -96,6 +100,9 @@ impl Drain {
                 empty_rounds = 0;
                 let Ok(mut next) = free.recv() else { return };
                 next.clear();
+                if batch.len() <= QUIET_BYTES && next.capacity() > QUIET_BYTES {
+                    next = Batch::with_capacity(QUIET_BYTES);
+                }
                 if full.send(std::mem::replace(&mut batch, next)).is_err() {
                     return;
                 }
@@ -115,6 +122,11 @@ impl Drain {
     fn fill(&mut self, batch: &mut Batch) {
         while batch.len() < BATCH_BYTES {
             let Some(item) = self.ring.next() else { return };
+            if batch.capacity() - batch.len() < item.len() + 8 {
+                // Twice at most: to the quiet size, and to the whole.
+                let whole = if batch.len() + item.len() + 8 <= QUIET_BYTES { QUIET_BYTES } else { BATCH_BYTES + LAST_RECORD };
+                batch.reserve_exact(whole - batch.len());
+            }
             batch.extend_from_slice(&item);
             batch.resize(batch.len().next_multiple_of(8), 0);
         }
