@@ -34,6 +34,8 @@ pub struct Recorded {
     /// What was told last, and whether more will be told: the process runs another program by now.
     peers: FxHashMap<ProcessId, (Arc<v1::Peer>, bool)>,
     ages: VecDeque<ProcessId>,
+    /// Of whom nothing was told yet: no more than their names.
+    untold: FxHashMap<ProcessId, Arc<v1::Peer>>,
 }
 
 impl Known {
@@ -99,6 +101,7 @@ impl Recorded {
             self.exec(process);
             return;
         }
+        self.untold.remove(&process);
         if self.peers.insert(process, (Arc::new(peer), false)).is_none() {
             self.ages.push_back(process);
             if self.ages.len() > PROCESSES
@@ -120,7 +123,12 @@ impl Recorded {
         if let Some((peer, _)) = self.peers.get(&process) {
             return Arc::clone(peer);
         }
-        Arc::new(v1::Peer { pid: process.pid, start_time: Some(self.timestamp(process.start_time)), ..v1::Peer::default() })
+        if self.untold.len() >= PROCESSES {
+            self.untold.clear();
+        }
+        let start_time = self.timestamp(process.start_time);
+        let made = || Arc::new(v1::Peer { pid: process.pid, start_time: Some(start_time), ..v1::Peer::default() });
+        Arc::clone(self.untold.entry(process).or_insert_with(made))
     }
 
     fn timestamp(&self, time: Time) -> Timestamp {

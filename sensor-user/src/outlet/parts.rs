@@ -16,6 +16,10 @@ impl Outlet {
     /// Brings a peer that was made before all was known of its process up to date.
     pub(super) fn complete(&mut self, peer: &mut Arc<Shared<v1::Peer>>, process: ProcessId) {
         let (resolved, told) = (self.known.peer(process), peer.get());
+        let made_of = |side| self.peers.get(&(process, side)).filter(|made| Arc::ptr_eq(&made.shared, peer)).map(|made| &made.of.0);
+        if [Side::Client, Side::Server].into_iter().filter_map(made_of).any(|of| Arc::ptr_eq(of, &resolved)) {
+            return;
+        }
         let complete = if matches!(self.known, Known::Recorded(_)) {
             v1::Peer { name: told.name.clone(), version: told.version.clone(), ..(*resolved).clone() }
         } else {
