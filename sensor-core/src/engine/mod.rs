@@ -270,13 +270,15 @@ impl Engine {
     /// Does what is due by now. Call it about as often as time passes, every 10 ms say: what waits is given out then.
     pub fn tick(&mut self, now: Time, sink: &mut dyn Sink) {
         self.core.see(now);
-        self.sweep(sink);
         let now = self.core.now;
+        sink.sweeps(now);
+        self.sweep(sink);
         if now >= self.next_purge {
             self.next_purge = now + 1_000_000_000;
             self.core.purge();
             self.drain(sink);
         }
+        sink.swept();
     }
 
     /// Ends everything: a recording is over, or the sensor stops.
@@ -344,12 +346,13 @@ impl Engine {
     fn advance(&mut self, time: Time, sink: &mut dyn Sink) {
         self.core.see(time);
         if self.core.now >= self.next_sweep && !self.core.config.paced {
+            sink.sweeps(self.core.now);
             self.sweep(sink);
+            sink.swept();
         }
     }
 
     fn sweep(&mut self, sink: &mut dyn Sink) {
-        sink.swept(self.core.now);
         self.next_sweep = self.core.now + SWEEP;
         let before = self.core.now.saturating_sub(REORDER);
         let Self { core, tape, framings, unsettled, .. } = self;

@@ -118,8 +118,13 @@ impl Held {
         }
     }
 
-    /// Takes what is held of these streams, in the order in which it came: they are to be recorded.
-    pub fn take(&mut self, streams: &[StreamKey]) -> Vec<Owned> {
+    /// The number of the item that came last.
+    pub const fn newest(&self) -> u64 {
+        self.order
+    }
+
+    /// Takes what is held of these streams, with its numbers, in the order in which it came: they are to be recorded.
+    pub fn take(&mut self, streams: &[StreamKey]) -> Vec<(u64, Owned)> {
         let Self { overflowed, lost, .. } = self;
         for overflow in streams.iter().filter_map(|stream| overflowed.remove(stream)) {
             lost.add(overflow);
@@ -127,7 +132,7 @@ impl Held {
         let mut taken: Vec<Entry> = streams.iter().filter_map(|stream| self.streams.remove(stream)).flatten().collect();
         self.bytes -= taken.iter().map(|entry| entry.size).sum::<usize>();
         taken.sort_unstable_by_key(|entry| entry.order);
-        taken.into_iter().map(|entry| entry.item).collect()
+        taken.into_iter().map(|entry| (entry.order, entry.item)).collect()
     }
 
     /// What went so far for want of room of streams that were to be recorded.
@@ -155,8 +160,8 @@ mod tests {
         Owned::of(&Item::Tick { time })
     }
 
-    fn times(items: &[Owned]) -> Vec<Time> {
-        items.iter().filter_map(|item| item.lend().time()).collect()
+    fn times(items: &[(u64, Owned)]) -> Vec<Time> {
+        items.iter().filter_map(|(_, item)| item.lend().time()).collect()
     }
 
     #[test]
