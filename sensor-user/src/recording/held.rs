@@ -4,6 +4,7 @@
 //! room of a stream that is recorded then is counted; of one that is no MCP it is not.
 
 use super::Owned;
+use recording::Item;
 use rustc_hash::FxHashMap;
 use sensor_core::input::{StreamKey, Time};
 use std::collections::VecDeque;
@@ -88,6 +89,14 @@ impl Held {
         }
     }
 
+    /// Holds with a stream what time brought about in it, where that is behind all that is held of it, or behind the item `until`.
+    pub fn sweep(&mut self, stream: StreamKey, time: Time, until: u64) {
+        let Some(last) = self.streams.get(&stream).and_then(VecDeque::back) else { return };
+        if last.order <= until && !last.item.is_tick(time) {
+            self.push(stream, time, Owned::of(&Item::Tick { time }));
+        }
+    }
+
     /// Drops what is older than it may be.
     pub fn age(&mut self, now: Time) {
         let Some(patience) = self.patience else { return };
@@ -107,7 +116,7 @@ impl Held {
             self.streams.remove(&stream);
         }
         self.bytes -= size;
-        Some(Some((stream, item.payload())))
+        Some((!item.is_tick(0)).then(|| (stream, item.payload())))
     }
 
     /// Forgets what is held of a stream: it is not to be recorded.
@@ -149,7 +158,6 @@ impl Held {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use recording::Item;
     use sensor_core::input::{End, LossReasons, Passed, ProcessId};
 
     fn stream(inode: u64) -> StreamKey {

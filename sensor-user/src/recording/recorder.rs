@@ -80,8 +80,8 @@ pub struct Recorder {
     sweeping: Option<Time>,
     /// When the engine swept last, where that was not written yet.
     swept: Option<Time>,
-    /// The last item that was held by then.
-    before_sweep: u64,
+    /// When it swept last, and the last item that was held by then.
+    last_sweep: (Time, u64),
     /// Streams whose last bytes may yet become part of a message, and how far they are read.
     unsettled: FxHashMap<StreamKey, (Time, u64)>,
     /// Something was found in the sweep that is under way.
@@ -114,7 +114,7 @@ impl Recorder {
             fresh: Vec::new(),
             sweeping: None,
             swept: None,
-            before_sweep: 0,
+            last_sweep: (0, 0),
             unsettled: FxHashMap::default(),
             found: false,
             ticked: 0,
@@ -190,7 +190,13 @@ impl Recorder {
 
     /// Something was found in a stream: where a sweep found it, its time is the sweep's, though no event may come of it yet.
     fn found(&mut self, stream: StreamKey, known: &mut Known) {
-        self.found |= self.sweeping.is_some() && self.streams.get(&stream).is_some_and(|of| of.chosen);
+        if let Some(now) = self.sweeping {
+            if self.streams.get(&stream).is_some_and(|of| of.chosen) {
+                self.found = true;
+            } else if self.plan.level == Level::Full {
+                self.held.sweep(stream, now, u64::MAX);
+            }
+        }
         if self.reframes() {
             self.pass(known);
         }
@@ -292,7 +298,7 @@ impl Recorder {
     pub fn swept(&mut self, known: &mut Known) {
         self.write_fresh(known);
         let Some(now) = self.sweeping.take() else { return };
-        (self.swept, self.before_sweep) = (Some(now), self.held.newest());
+        (self.swept, self.last_sweep) = (Some(now), (now, self.held.newest()));
         let is_due = now >= self.ticked.saturating_add(SWEEP) && now < self.wrote.saturating_add(ATTENTIVE);
         if std::mem::take(&mut self.found) || (self.plan.rolls && is_due) {
             self.catch_up();
@@ -356,6 +362,10 @@ impl Recorder {
             self.give(item, known);
         } else {
             let time = item.lend().time().unwrap_or(self.now);
+            let (swept, until) = self.last_sweep;
+            if self.plan.level == Level::Full {
+                self.held.sweep(stream, swept, until);
+            }
             self.held.push(stream, time, item);
         }
     }
@@ -397,7 +407,7 @@ impl Recorder {
         }
         let (mut swept, mut seen) = (self.swept.take(), FxHashSet::default());
         for (order, item) in self.held.take(&fresh) {
-            if order > self.before_sweep && swept.is_some() {
+            if order > self.last_sweep.1 && swept.is_some() {
                 self.swept = swept.take();
             }
             seen.extend(process(&item.lend()));
