@@ -17,8 +17,11 @@ pub trait Sink {
     fn framed(&mut self, _framed: &Framed<'_>) {}
     /// Something else was found there.
     fn between(&mut self, _stream: StreamKey, _epoch: Time, _time: Time, _what: Between) {}
-    /// What time alone brings about was done: see [`crate::engine::Config::paced`].
-    fn swept(&mut self, _now: Time) {}
+    /// What time alone brings about is done now, before the record that the engine may have been given: what comes until
+    /// [`Sink::swept`] is of that. See [`crate::engine::Config::paced`].
+    fn sweeps(&mut self, _now: Time) {}
+    /// It is done.
+    fn swept(&mut self) {}
 }
 
 /// Names a session: the same for the same traffic, live or replayed.

@@ -149,6 +149,13 @@ impl Outlet {
         }
     }
 
+    /// The engine has taken the record.
+    pub fn recorded(&mut self) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.settle(&mut self.known);
+        }
+    }
+
     /// The same for what was there before the first record.
     pub fn record_held(&mut self, touch: &Touch) {
         if let Some(recorder) = &mut self.recorder {
@@ -455,7 +462,7 @@ impl Sink for Outlet {
 
     fn bound(&mut self, stream: StreamKey, session: SessionId) {
         if let Some(recorder) = &mut self.recorder {
-            recorder.bound(stream, session, &mut self.known);
+            recorder.bound(stream, session);
         }
     }
 
@@ -471,9 +478,15 @@ impl Sink for Outlet {
         }
     }
 
-    fn swept(&mut self, now: Time) {
+    fn sweeps(&mut self, now: Time) {
         if let Some(recorder) = &mut self.recorder {
-            recorder.swept(now);
+            recorder.sweeps(now);
+        }
+    }
+
+    fn swept(&mut self) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.swept(&mut self.known);
         }
     }
 

@@ -317,6 +317,7 @@ impl<S: Source> Pipeline<S> {
                 Record::Exit(exit) => engine.exit(process_of(&exit.header), exit.header.time, outlet),
                 Record::Signal(_) => {}
             }
+            outlet.recorded();
         })
     }
 

@@ -268,15 +268,22 @@ impl Engine {
     }
 
     /// Does what is due by now. Call it about as often as time passes, every 10 ms say: what waits is given out then.
+    /// Of a time that is past only what streams held back is read: a recording has a stream once it is known what it is.
     pub fn tick(&mut self, now: Time, sink: &mut dyn Sink) {
-        self.core.see(now);
-        self.sweep(sink);
-        let now = self.core.now;
-        if now >= self.next_purge {
-            self.next_purge = now + 1_000_000_000;
-            self.core.purge();
-            self.drain(sink);
+        sink.sweeps(now);
+        if now < self.core.now {
+            self.core.stamp = now;
+            self.settle(now, sink);
+        } else {
+            self.core.see(now);
+            self.sweep(sink);
+            if now >= self.next_purge {
+                self.next_purge = now + 1_000_000_000;
+                self.core.purge();
+            }
         }
+        self.drain(sink);
+        sink.swept();
     }
 
     /// Ends everything: a recording is over, or the sensor stops.
@@ -344,14 +351,22 @@ impl Engine {
     fn advance(&mut self, time: Time, sink: &mut dyn Sink) {
         self.core.see(time);
         if self.core.now >= self.next_sweep && !self.core.config.paced {
+            sink.sweeps(self.core.now);
             self.sweep(sink);
+            sink.swept();
         }
     }
 
     fn sweep(&mut self, sink: &mut dyn Sink) {
-        sink.swept(self.core.now);
         self.next_sweep = self.core.now + SWEEP;
-        let before = self.core.now.saturating_sub(REORDER);
+        self.settle(self.core.now, sink);
+        self.core.due(sink);
+        self.drain(sink);
+    }
+
+    /// Reads what streams have held back for long enough at a time.
+    fn settle(&mut self, now: Time, sink: &mut dyn Sink) {
+        let before = now.saturating_sub(REORDER);
         let Self { core, tape, framings, unsettled, .. } = self;
         unsettled.retain(|&slot| {
             let Some(Some(framing)) = framings.get_mut(slot as usize) else { return false };
@@ -361,8 +376,6 @@ impl Engine {
             framing.unsettled = framing.reassembler.buffered() > 0;
             framing.unsettled
         });
-        self.core.due(sink);
-        self.drain(sink);
     }
 
     /// After a stream's bytes were taken: forgets what is not needed any more, and stays within the memory.
@@ -419,30 +432,6 @@ impl Engine {
     fn drop_framing(&mut self, slot: u32) {
         if let Some(framing) = self.framings.get_mut(slot as usize).and_then(Option::take) {
             self.core.framing_held -= framing.held;
-        }
-    }
-
-    /// Gives up what is worth least until the memory suffices.
-    fn relieve(&mut self, sink: &mut dyn Sink) {
-        self.core.relieve(sink);
-        self.drain(sink);
-        if !self.core.is_over_memory() {
-            return;
-        }
-        // Values that are half there: their streams go on, with a gap.
-        let mut large: Vec<(usize, u32)> =
-            (0..).zip(&self.framings).filter_map(|(slot, framing)| Some((framing.as_ref()?.held, slot))).collect();
-        large.sort_unstable_by_key(|&(held, slot)| (std::cmp::Reverse(held), slot));
-        for (held, slot) in large {
-            if held <= FRAMING || !self.core.is_over_memory() {
-                break;
-            }
-            self.drop_framing(slot);
-            self.core.gave_up_bytes(slot, (held - FRAMING) as u64, sink);
-        }
-        if self.core.is_over_memory() {
-            self.core.relieve_more(sink);
-            self.drain(sink);
         }
     }
 }

@@ -7,6 +7,7 @@
 use super::core::{Closing, Core};
 use super::session::{Language, Record, side};
 use super::stream::State;
+use super::{Engine, FRAMING};
 use crate::event::{Body, MessageDirection, SessionState, Sink};
 use crate::input::Time;
 
@@ -227,5 +228,31 @@ impl Core {
             self.counters.requests_given_up += 1;
         }
         self.abandon(node, self.now, MEMORY, false, sink);
+    }
+}
+
+impl Engine {
+    /// Gives up what is worth least until the memory suffices.
+    pub(super) fn relieve(&mut self, sink: &mut dyn Sink) {
+        self.core.relieve(sink);
+        self.drain(sink);
+        if !self.core.is_over_memory() {
+            return;
+        }
+        // Values that are half there: their streams go on, with a gap.
+        let mut large: Vec<(usize, u32)> =
+            (0..).zip(&self.framings).filter_map(|(slot, framing)| Some((framing.as_ref()?.held, slot))).collect();
+        large.sort_unstable_by_key(|&(held, slot)| (std::cmp::Reverse(held), slot));
+        for (held, slot) in large {
+            if held <= FRAMING || !self.core.is_over_memory() {
+                break;
+            }
+            self.drop_framing(slot);
+            self.core.gave_up_bytes(slot, (held - FRAMING) as u64, sink);
+        }
+        if self.core.is_over_memory() {
+            self.core.relieve_more(sink);
+            self.drain(sink);
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! room of a stream that is recorded then is counted; of one that is no MCP it is not.
 
 use super::Owned;
+use recording::Item;
 use rustc_hash::FxHashMap;
 use sensor_core::input::{StreamKey, Time};
 use std::collections::VecDeque;
@@ -88,6 +89,14 @@ impl Held {
         }
     }
 
+    /// Holds with a stream what time brought about in it, where that is behind all that is held of it, or behind the item `until`.
+    pub fn sweep(&mut self, stream: StreamKey, time: Time, until: u64) {
+        let Some(last) = self.streams.get(&stream).and_then(VecDeque::back) else { return };
+        if last.order <= until && !last.item.is_tick(time) {
+            self.push(stream, time, Owned::of(&Item::Tick { time }));
+        }
+    }
+
     /// Drops what is older than it may be.
     pub fn age(&mut self, now: Time) {
         let Some(patience) = self.patience else { return };
@@ -107,7 +116,7 @@ impl Held {
             self.streams.remove(&stream);
         }
         self.bytes -= size;
-        Some(Some((stream, item.payload())))
+        Some((!item.is_tick(0)).then(|| (stream, item.payload())))
     }
 
     /// Forgets what is held of a stream: it is not to be recorded.
@@ -118,8 +127,13 @@ impl Held {
         }
     }
 
-    /// Takes what is held of these streams, in the order in which it came: they are to be recorded.
-    pub fn take(&mut self, streams: &[StreamKey]) -> Vec<Owned> {
+    /// The number of the item that came last.
+    pub const fn newest(&self) -> u64 {
+        self.order
+    }
+
+    /// Takes what is held of these streams, with its numbers, in the order in which it came: they are to be recorded.
+    pub fn take(&mut self, streams: &[StreamKey]) -> Vec<(u64, Owned)> {
         let Self { overflowed, lost, .. } = self;
         for overflow in streams.iter().filter_map(|stream| overflowed.remove(stream)) {
             lost.add(overflow);
@@ -127,7 +141,7 @@ impl Held {
         let mut taken: Vec<Entry> = streams.iter().filter_map(|stream| self.streams.remove(stream)).flatten().collect();
         self.bytes -= taken.iter().map(|entry| entry.size).sum::<usize>();
         taken.sort_unstable_by_key(|entry| entry.order);
-        taken.into_iter().map(|entry| entry.item).collect()
+        taken.into_iter().map(|entry| (entry.order, entry.item)).collect()
     }
 
     /// What went so far for want of room of streams that were to be recorded.
@@ -144,7 +158,6 @@ impl Held {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use recording::Item;
     use sensor_core::input::{End, LossReasons, Passed, ProcessId};
 
     fn stream(inode: u64) -> StreamKey {
@@ -155,8 +168,8 @@ mod tests {
         Owned::of(&Item::Tick { time })
     }
 
-    fn times(items: &[Owned]) -> Vec<Time> {
-        items.iter().filter_map(|item| item.lend().time()).collect()
+    fn times(items: &[(u64, Owned)]) -> Vec<Time> {
+        items.iter().filter_map(|(_, item)| item.lend().time()).collect()
     }
 
     #[test]

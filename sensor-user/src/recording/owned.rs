@@ -1,7 +1,7 @@
 //! Items that own their bytes, to wait and to cross threads.
 
 use recording::Item;
-use sensor_core::input::{Chunk, Framed, Passed};
+use sensor_core::input::{Chunk, Framed, Passed, Time};
 
 /// An item with its bytes.
 #[derive(Debug)]
@@ -45,6 +45,12 @@ impl Owned {
             Self::Message(framed, bytes) => Item::Message(Framed { bytes, ..*framed }),
             Self::Plain(item) => (**item).clone(),
         }
+    }
+
+    /// True of a tick of this time or a later one.
+    #[must_use]
+    pub fn is_tick(&self, since: Time) -> bool {
+        matches!(self, Self::Plain(item) if matches!(**item, Item::Tick { time } if time >= since))
     }
 
     /// Bytes of payload in it.

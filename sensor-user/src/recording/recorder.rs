@@ -72,15 +72,19 @@ pub struct Recorder {
     written: FxHashMap<ProcessId, Arc<v1::Peer>>,
     /// Processes in the recording of which more will be known in a moment, and what was written of them.
     unresolved: FxHashMap<ProcessId, Arc<v1::Peer>>,
-    /// The record that the engine has now: what time brings about first stands before it.
-    current: Option<(StreamKey, Owned)>,
+    /// The record that the engine has now, and its stream: what time brings about first stands before it.
+    current: Option<(Option<StreamKey>, Owned)>,
     /// Streams that were chosen and of which what is held has not been written yet.
     fresh: Vec<StreamKey>,
+    /// The sweep that the engine is at.
+    sweeping: Option<Time>,
     /// When the engine swept last, where that was not written yet.
     swept: Option<Time>,
+    /// When it swept last, and the last item that was held by then.
+    last_sweep: (Time, u64),
     /// Streams whose last bytes may yet become part of a message, and how far they are read.
     unsettled: FxHashMap<StreamKey, (Time, u64)>,
-    /// Something was found in that sweep.
+    /// Something was found in the sweep that is under way.
     found: bool,
     /// The last sweep that was written.
     ticked: Time,
@@ -108,7 +112,9 @@ impl Recorder {
             unresolved: FxHashMap::default(),
             current: None,
             fresh: Vec::new(),
+            sweeping: None,
             swept: None,
+            last_sweep: (0, 0),
             unsettled: FxHashMap::default(),
             found: false,
             ticked: 0,
@@ -136,15 +142,15 @@ impl Recorder {
                 self.now = self.now.max(touch.time);
                 self.arrives(touch.stream, touch.epoch, &Item::Touch(*touch));
             }
-            Record::Exec(exec) => self.of_process(&Item::Exec { time: exec.header.time, process: process_of(&exec.header) }),
+            Record::Exec(exec) => self.happens(&Item::Exec { time: exec.header.time, process: process_of(&exec.header) }),
             Record::Fork(fork) => {
                 let (parent, child) = kin(fork);
-                self.of_process(&Item::Fork { time: fork.header.time, parent, child });
+                self.happens(&Item::Fork { time: fork.header.time, parent, child });
             }
-            Record::Exit(exit) => self.of_process(&Item::Exit { time: exit.header.time, process: process_of(&exit.header) }),
+            Record::Exit(exit) => self.happens(&Item::Exit { time: exit.header.time, process: process_of(&exit.header) }),
             // The action that comes of it is told as an event.
             Record::Signal(_) => {}
-            Record::Recorded(item @ (Item::Fork { .. } | Item::Exec { .. } | Item::Exit { .. })) => self.of_process(item),
+            Record::Recorded(item @ (Item::Fork { .. } | Item::Exec { .. } | Item::Exit { .. })) => self.happens(item),
             Record::Recorded(item) => self.of_recording(item),
         }
     }
@@ -162,36 +168,37 @@ impl Recorder {
     /// An item of a stream comes to the engine.
     fn arrives(&mut self, stream: StreamKey, epoch: Time, item: &Item<'_>) {
         self.follow(stream, epoch);
-        self.current = Some((stream, Owned::of(item)));
+        self.current = Some((Some(stream), Owned::of(item)));
     }
 
-    /// The engine has taken the record.
+    /// News of a process comes to the engine.
+    fn happens(&mut self, item: &Item<'_>) {
+        self.current = Some((None, Owned::of(item)));
+    }
+
+    /// The engine is at the record, unless it still sweeps before that.
     fn pass(&mut self, known: &mut Known) {
-        if let Some((stream, item)) = self.current.take() {
-            self.of_stream(stream, item, known);
+        if self.sweeping.is_some() {
+            return;
+        }
+        match self.current.take() {
+            Some((Some(stream), item)) => self.of_stream(stream, item, known),
+            Some((None, item)) => self.of_process(item),
+            None => {}
         }
     }
 
     /// Something was found in a stream: where a sweep found it, its time is the sweep's, though no event may come of it yet.
     fn found(&mut self, stream: StreamKey, known: &mut Known) {
-        let in_sweep = self.swept.is_some();
-        if in_sweep && self.fresh.is_empty() && self.streams.get(&stream).is_some_and(|of| of.chosen) {
-            self.sweep_found();
+        if let Some(now) = self.sweeping {
+            if self.streams.get(&stream).is_some_and(|of| of.chosen) {
+                self.found = true;
+            } else if self.plan.level == Level::Full {
+                self.held.sweep(stream, now, u64::MAX);
+            }
         }
-        // A sweep comes before the record that the engine has, and finds something in other streams.
-        let of_sweep = in_sweep && self.current.as_ref().is_some_and(|(current, _)| *current != stream);
-        if self.reframes() && !of_sweep {
-            self.pass(known);
-        }
-    }
-
-    /// The last sweep found something. A sweep first frames what waited and then does what is due: where messages are recorded it
-    /// stands behind those that it framed, for a replay has them before it does the rest.
-    fn sweep_found(&mut self) {
         if self.reframes() {
-            self.found = true;
-        } else {
-            self.catch_up();
+            self.pass(known);
         }
     }
 
@@ -233,8 +240,7 @@ impl Recorder {
     }
 
     /// A stream belongs to a session.
-    pub fn bound(&mut self, stream: StreamKey, session: SessionId, known: &mut Known) {
-        self.pass(known);
+    pub fn bound(&mut self, stream: StreamKey, session: SessionId) {
         let of = self.streams.entry(stream).or_default();
         if !of.sessions.contains(&session) {
             of.sessions.push(session);
@@ -268,16 +274,13 @@ impl Recorder {
 
     /// An event of a session.
     pub fn event(&mut self, session: SessionId, event: &Outgoing, is_end: bool, known: &mut Known) {
-        if is_end || self.swept.is_none() || !self.reframes() {
-            self.pass(known);
-        }
+        self.pass(known);
         if !self.sessions.get(&session).is_some_and(|record| record.chosen) {
             if self.plan.choice.is_for(event) {
                 self.choose(session);
             }
-        } else if self.fresh.is_empty() && self.swept.is_some() {
-            // It may have come of the sweep that is under way.
-            self.sweep_found();
+        } else {
+            self.found |= self.sweeping.is_some();
         }
         if is_end {
             self.settle(known);
@@ -285,14 +288,19 @@ impl Recorder {
         }
     }
 
-    /// The engine swept.
-    pub fn swept(&mut self, now: Time) {
-        if self.found {
-            self.catch_up();
-        }
-        self.swept = Some(now);
+    /// The engine sweeps.
+    pub const fn sweeps(&mut self, now: Time) {
+        self.sweeping = Some(now);
+    }
+
+    /// It has swept. A sweep stands behind all that was held by then and behind the messages that it framed, for a replay has them
+    /// before it does the rest; and before the record that the engine takes next.
+    pub fn swept(&mut self, known: &mut Known) {
+        self.write_fresh(known);
+        let Some(now) = self.sweeping.take() else { return };
+        (self.swept, self.last_sweep) = (Some(now), (now, self.held.newest()));
         let is_due = now >= self.ticked.saturating_add(SWEEP) && now < self.wrote.saturating_add(ATTENTIVE);
-        if self.plan.rolls && is_due && self.fresh.is_empty() {
+        if std::mem::take(&mut self.found) || (self.plan.rolls && is_due) {
             self.catch_up();
         }
     }
@@ -350,17 +358,22 @@ impl Recorder {
 
     fn of_stream(&mut self, stream: StreamKey, item: Owned, known: &mut Known) {
         if self.streams.get(&stream).is_some_and(|of| of.chosen) {
+            self.write_fresh(known);
             self.give(item, known);
         } else {
             let time = item.lend().time().unwrap_or(self.now);
+            let (swept, until) = self.last_sweep;
+            if self.plan.level == Level::Full {
+                self.held.sweep(stream, swept, until);
+            }
             self.held.push(stream, time, item);
         }
     }
 
-    fn of_process(&mut self, item: &Item<'_>) {
-        if self.kin.learn(item) {
+    fn of_process(&mut self, item: Owned) {
+        if self.kin.learn(&item.lend()) {
             self.catch_up();
-            self.write(item);
+            self.spool.push(item);
         }
     }
 
@@ -372,13 +385,18 @@ impl Recorder {
         self.fresh.extend(streams);
     }
 
-    /// Writes what is held of the streams that were chosen, of all of them together: the order between streams tells, too. A sweep
-    /// that they may have come of was behind it.
-    fn settle(&mut self, known: &mut Known) {
+    /// The engine is done with the record, or something is to be written that the session's items stand before.
+    pub fn settle(&mut self, known: &mut Known) {
+        self.write_fresh(known);
         self.pass(known);
+    }
+
+    /// Writes what is held of the streams that were chosen, of all of them together: the order between streams tells, too.
+    fn write_fresh(&mut self, known: &mut Known) {
         if self.fresh.is_empty() {
             return;
         }
+        self.found |= self.sweeping.is_some();
         let mut fresh = std::mem::take(&mut self.fresh);
         fresh.sort_unstable_by_key(|stream| self.streams.get(stream).map_or(0, |of| of.epoch));
         fresh.dedup();
@@ -387,8 +405,11 @@ impl Recorder {
                 of.chosen = true;
             }
         }
-        let (swept, mut seen) = (self.swept.take(), FxHashSet::default());
-        for item in self.held.take(&fresh) {
+        let (mut swept, mut seen) = (self.swept.take(), FxHashSet::default());
+        for (order, item) in self.held.take(&fresh) {
+            if order > self.last_sweep.1 && swept.is_some() {
+                self.swept = swept.take();
+            }
             seen.extend(process(&item.lend()));
             self.give(item, known);
         }
@@ -396,8 +417,7 @@ impl Recorder {
         for end in seen.into_iter().filter_map(|process| self.kin.end(process)) {
             self.write(&end);
         }
-        self.swept = swept;
-        self.catch_up();
+        self.swept = self.swept.or(swept);
     }
 
     fn ended(&mut self, session: SessionId) {
@@ -418,10 +438,7 @@ impl Recorder {
 
     /// Writes an item of a stream, and before it what it needs.
     fn give(&mut self, item: Owned, known: &mut Known) {
-        let is_framed = matches!(item.lend(), Item::Message(_) | Item::Noise { .. } | Item::Gap { .. });
-        if !(is_framed && self.reframes()) {
-            self.catch_up();
-        }
+        self.catch_up();
         self.wrote = self.now;
         let Some(process) = process(&item.lend()) else {
             self.spool.push(item);
@@ -465,7 +482,6 @@ impl Recorder {
 
     /// Writes the engine's last sweep, where that is not written yet.
     fn catch_up(&mut self) {
-        self.found = false;
         if let Some(time) = self.swept.take() {
             self.ticked = time;
             self.write(&Item::Tick { time });

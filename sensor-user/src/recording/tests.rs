@@ -1,5 +1,6 @@
 //! Recorded traffic through the pipeline, and its recordings through it again.
 
+mod order;
 mod rolled;
 
 use crate::{
@@ -98,7 +99,12 @@ impl Source for MadeUp {
                 self.now = touch.time;
                 each(Record::Touch(touch));
             }
-            Input::Exit(..) | Input::Fork(..) | Input::Tick(_) | Input::Finish(_) => {}
+            Input::Exit(process, time) => {
+                self.now = time;
+                each(Record::Recorded(&Item::Exit { time, process }));
+            }
+            Input::Tick(time) => self.now = time,
+            Input::Fork(..) | Input::Finish(_) => {}
         }
         Progress::Records
     }
@@ -117,12 +123,8 @@ const MEMORY: usize = 8 << 20;
 
 /// Records so many messages of this traffic, and gives what was said live.
 fn record(path: &Path, level: Level, choice: Choice, messages: usize, shown: redact::Level) -> Kept {
-    record_within(MEMORY, path, level, choice, messages, shown)
-}
-
-fn record_within(memory: usize, path: &Path, level: Level, choice: Choice, messages: usize, shown: redact::Level) -> Kept {
     let (destination, inputs) = (Destination::file(path).unwrap(), Traffic::new(5, 300).take(messages));
-    record_to(destination, memory, level, choice, inputs, shown, false)
+    record_to(destination, MEMORY, level, choice, inputs, shown, false)
 }
 
 /// `unresolved`: more is to be found out of every process, and never is.
@@ -294,8 +296,17 @@ fn losses(told: &Kept) -> Vec<(Reason, u64, u64)> {
 #[test]
 fn what_was_given_up_for_memory_is_told_where_all_is_to_be_recorded() {
     let folder = tempfile::tempdir().unwrap();
-    let record =
-        |name: &str, memory, choice| record_within(memory, &folder.path().join(name), Level::Full, choice, 300, redact::Level::None);
+    // Streams of which nobody saw the beginning: what comes first waits for what may have been before it, and is held meanwhile.
+    let mut inputs = Traffic::new(5, 300).take(300);
+    for (input, number) in inputs.iter_mut().zip(1..) {
+        if let Input::Chunk { time, offset, .. } | Input::Touch(Touch { time, offset, .. }) = input {
+            (*time, *offset) = (number * 1_000_000, *offset + 5000);
+        }
+    }
+    let record = |name: &str, memory, choice| {
+        let destination = Destination::file(&folder.path().join(name)).unwrap();
+        record_to(destination, memory, Level::Full, choice, inputs.clone(), redact::Level::None, false)
+    };
     assert_eq!(losses(&record("enough", MEMORY, Choice::All)), []);
     let told = losses(&record("little", 200, Choice::All));
     assert!(matches!(told[..], [(Reason::Memory, items, bytes)] if items > 0 && bytes >= 100 * items), "{told:?}");

@@ -36,15 +36,18 @@ impl Files {
         let (full, redacted) = (self.full(), self.folder.join("redacted.pcapng.zst"));
         let live = sessions(&fs::read(self.live())?)?;
         let replayed = self.replay(sensor, &full, &["--payload", "full"])?;
-        same("the replay", &live, &replayed)?;
+        let mut wrong = differences("the replay", &live, &replayed);
         let shown =
             self.replay(sensor, &full, &["--payload", "redacted", "--output", &redacted.to_string_lossy(), "--level", "redacted"])?;
-        same("the replay of the redacted recording", &shown, &self.replay(sensor, &redacted, &[])?)?;
+        wrong.extend(differences("the replay of the redacted recording", &shown, &self.replay(sensor, &redacted, &[])?));
         for file in [&full, &redacted] {
             let verified = Command::new(sensor).arg("verify").arg(file).output()?;
             if !verified.status.success() {
-                bail!("{}: {}", file.display(), String::from_utf8_lossy(&verified.stdout));
+                wrong.push(format!("{}: {}", file.display(), String::from_utf8_lossy(&verified.stdout)));
             }
+        }
+        if !wrong.is_empty() {
+            bail!("{}", wrong.join("\n"));
         }
         let events: usize = live.values().map(Vec::len).sum();
         Ok(format!("{events} events of {} sessions come out of the recordings as they were", live.len().saturating_sub(1)))
@@ -76,23 +79,20 @@ fn sessions(lines: &[u8]) -> Result<Sessions> {
     Ok(sessions)
 }
 
-fn same(what: &str, expected: &Sessions, found: &Sessions) -> Result<()> {
-    if let Some(missing) = expected.keys().find(|session| !found.contains_key(*session)) {
-        bail!("{what} lacks session {missing} of {} events, the first: {}", expected[missing].len(), expected[missing][0]);
-    }
-    if let Some(more) = found.keys().find(|session| !expected.contains_key(*session)) {
-        bail!("{what} has a session {more} more");
-    }
-    for (session, events) in expected {
-        let others = &found[session];
+/// Every session that is not what it should be, and its first event that is not.
+fn differences(what: &str, expected: &Sessions, found: &Sessions) -> Vec<String> {
+    let more = found.keys().filter(|session| !expected.contains_key(*session));
+    let more = more.map(|session| format!("{what} has a session {session} more"));
+    let differing = expected.iter().filter_map(|(session, events)| {
+        let Some(others) = found.get(session) else {
+            return Some(format!("{what} lacks session {session} of {} events, the first: {}", events.len(), cut(&events[0])));
+        };
         if let Some((one, other)) = events.iter().zip(others).find(|(one, other)| !agrees(one, other)) {
-            bail!("{what} of session {session} differs:\n  {}\nthen\n  {}", cut(one), cut(other));
+            return Some(format!("{what} of session {session} differs:\n  {}\nthen\n  {}", cut(one), cut(other)));
         }
-        if events.len() != others.len() {
-            bail!("{what} of session {session} has {} events, not {}", others.len(), events.len());
-        }
-    }
-    Ok(())
+        (events.len() != others.len()).then(|| format!("{what} of session {session} has {} events, not {}", others.len(), events.len()))
+    });
+    more.chain(differing).collect()
 }
 
 /// Whether an event of the replay is the live one. Of who its peers are it may know more: of a process that was old before the sensor
