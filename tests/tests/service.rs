@@ -240,20 +240,21 @@ fn a_subscription_delivers_what_the_endpoints_logged_though_the_collector_is_res
 
     subscriber.wait("the first events", |got| some(got, 200));
     collector.end(Signal::TERM);
-    let collector = place.collector();
+    // Before the next one is there: what it delivers counts.
     let before = subscriber.got.0.lock().unwrap().sequence;
+    let collector = place.collector();
     subscriber.wait("events after a restart", |got| some(got, before + 200));
     collector.end(Signal::KILL);
-    let collector = place.collector();
     let before = subscriber.got.0.lock().unwrap().sequence;
+    let collector = place.collector();
     subscriber.wait("events after kill -9", |got| some(got, before + 200));
     collector.end(Signal::KILL);
     let until = Instant::now() + AWAY;
     while let Some(left) = until.checked_duration_since(Instant::now()) {
         std::thread::park_timeout(left);
     }
-    let collector = place.collector();
     let before = subscriber.got.0.lock().unwrap().sequence;
+    let collector = place.collector();
     subscriber.wait("events after thirty seconds", |got| some(got, before + 200));
 
     let sessions = conversations.len();
