@@ -20,18 +20,25 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// A rule acts on the whole host: one test at a time.
 static HOST: Mutex<()> = Mutex::new(());
 
-/// The fifth call of a session is one too many.
-const LOOP: &str = r#"
+/// The fifth call of a session is one too many. Of a session of this test's own: the machine may be somebody's, and its
+/// servers are none of ours.
+fn a_loop() -> String {
+    let me = std::env::current_exe().unwrap();
+    format!(
+        r#"
 version: 1
 rules:
   - id: too-many
     title: Five calls are enough
     on: call
-    when: call.tool in ["echo", "slow"] && session.calls >= 5
+    when: call.tool in ["echo", "slow"] && session.calls >= 5 && "{}" in client.ancestors
     severity: critical
     action: kill
     quiet: 10m
-"#;
+"#,
+        me.display()
+    )
+}
 
 /// Waits until something is there.
 fn await_some<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
@@ -207,7 +214,7 @@ fn in_runc(folder: &Path) -> Command {
 #[test]
 fn a_rule_kills_the_server_of_a_loop_and_nobody_else() {
     let _host = HOST.lock().unwrap_or_else(PoisonError::into_inner);
-    let service = Service::start(LOOP, "on", &["--actions-per-minute", "1000"]);
+    let service = Service::start(&a_loop(), "on", &["--actions-per-minute", "1000"]);
     let folder = tempfile::tempdir().unwrap();
     let cases: [(&str, Command, &str); 6] = [
         ("Python", sdk("python2"), "python"),
@@ -245,7 +252,7 @@ fn a_rule_kills_the_server_of_a_loop_and_nobody_else() {
 fn a_dry_run_tells_what_it_would_do_and_does_nothing() {
     let _host = HOST.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().unwrap();
-    let service = Service::start(LOOP, "dry-run", &[]);
+    let service = Service::start(&a_loop(), "dry-run", &[]);
     let mut server = Command::new(beside("peer"));
     let mut running = client(folder.path(), server.arg("server"));
     let action = service.action_on("/peer");
@@ -262,7 +269,7 @@ fn the_mode_changes_while_the_service_runs() {
     let mut command = Command::new(beside("mcp-collector"));
     command.args(["serve", "--log-level", "error", "--listen", &address, "--directory"]).arg(folder.path().join("store"));
     let _collector = Running::start(&mut command);
-    let service = Service::in_folder(folder, LOOP, "dry-run", &["--actions-per-minute", "1000"]);
+    let service = Service::in_folder(folder, &a_loop(), "dry-run", &["--actions-per-minute", "1000"]);
     let pid_of = |event: &Value| event["server"]["pid"].as_u64().unwrap();
     let mut offenders = BTreeSet::new();
     // A session that the rule is about; gives its server's pid, and what was done about it.
@@ -298,7 +305,7 @@ fn a_policy_that_would_kill_the_exempt_is_refused() {
     let _host = HOST.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().unwrap();
     let exempt = beside("peer");
-    let service = Service::start(LOOP, "on", &["--exempt-exe", exempt.to_str().unwrap()]);
+    let service = Service::start(&a_loop(), "on", &["--exempt-exe", exempt.to_str().unwrap()]);
     let mut server = Command::new(&exempt);
     let mut running = client(folder.path(), server.arg("server"));
     let action = await_some("an action", || service.events().unwrap().into_iter().map(|mut event| event["action"].take()).next());
@@ -321,7 +328,7 @@ fn a_policy_is_reloaded_whole_or_not_at_all_and_that_is_told() {
     let mut command = Command::new(beside("mcp-collector"));
     command.args(["serve", "--log-level", "error", "--listen", &address, "--directory"]).arg(folder.path().join("store"));
     let _collector = Running::start(&mut command);
-    let service = Service::in_folder(folder, LOOP, "dry-run", &[]);
+    let service = Service::in_folder(folder, &a_loop(), "dry-run", &[]);
     let audits = || -> Vec<(String, String)> {
         let events = stored(&address, "sensor");
         let audits = events.iter().flat_map(|event| event["sensor"]["audits"].as_array().cloned().unwrap_or_default());
@@ -330,7 +337,7 @@ fn a_policy_is_reloaded_whole_or_not_at_all_and_that_is_told() {
     await_some("the first policy", || audits().iter().any(|(kind, _)| kind == "POLICY_LOADED").then_some(()));
 
     let file = service.folder.path().join("policy.yaml");
-    std::fs::write(&file, LOOP.replace("call.tool in", "call.tol in")).unwrap();
+    std::fs::write(&file, a_loop().replace("call.tool in", "call.tol in")).unwrap();
     let refused = await_some("a refusal", || audits().into_iter().find(|(kind, _)| kind == "POLICY_REFUSED"));
     assert!(refused.1.contains("there is no `call.tol` (did you mean `call.tool`?)"), "{refused:?}");
 
@@ -344,7 +351,7 @@ fn a_policy_is_reloaded_whole_or_not_at_all_and_that_is_told() {
     assert_eq!(finding["finding"]["tool"], "echo");
     await_some("the action", || stored(&address, "action").into_iter().next());
 
-    std::fs::write(&file, LOOP.replace("too-many", "other-rule")).unwrap();
+    std::fs::write(&file, a_loop().replace("too-many", "other-rule")).unwrap();
     await_some("the next policy", || (audits().iter().filter(|(kind, _)| kind == "POLICY_LOADED").count() > 1).then_some(()));
 }
 
