@@ -6,7 +6,9 @@ use clap::Args as ClapArgs;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::io::IsTerminal;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -58,11 +60,13 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     let terminated = noted(SIGTERM)?;
 
     let folder = tempfile::tempdir().context("making a folder for the collector's socket and store")?;
-    let address = format!("unix:{}", folder.path().join("collector.sock").display());
+    let socket = folder.path().join("collector.sock");
+    let address = format!("unix:{}", socket.display());
     let collector = workspace.built("release", COLLECTOR_BIN);
     let mut command = Command::new(&collector);
     command.args(["serve", "--log-level", "warn", "--listen", &address, "--directory"]).arg(folder.path().join("store"));
-    let collecting = Service::start(&mut command)?;
+    let mut collecting = Service::start(&mut command)?;
+    collecting.await_socket(&socket)?;
     let mut command = as_root(workspace.built("release", SENSOR_BIN), "load kernel programs")?;
     command.args(["run", "--log-level", "warn", "--collector", &address]);
     let sensing = Service::start(&mut command)?;
@@ -95,6 +99,21 @@ struct Service {
 }
 
 impl Service {
+    /// Waits until it listens: who comes before is turned away.
+    fn await_socket(&mut self, socket: &Path) -> Result<()> {
+        let deadline = Instant::now() + GRACE;
+        while UnixStream::connect(socket).is_err() {
+            if let Some(status) = self.child.try_wait().with_context(|| format!("waiting for `{}`", self.name))? {
+                bail!("`{}` ended by itself ({status}): see above", self.name);
+            }
+            if Instant::now() > deadline {
+                bail!("`{}` does not listen at {} within {GRACE:?}", self.name, socket.display());
+            }
+            thread::sleep(TICK);
+        }
+        Ok(())
+    }
+
     fn start(command: &mut Command) -> Result<Self> {
         say(line(command));
         // In a group of its own: Ctrl-C is for what is shown, and this one is ended after it.
