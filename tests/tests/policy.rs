@@ -265,10 +265,7 @@ fn a_dry_run_tells_what_it_would_do_and_does_nothing() {
 fn the_mode_changes_while_the_service_runs() {
     let _host = HOST.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().unwrap();
-    let address = format!("unix:{}", folder.path().join("collector.sock").display());
-    let mut command = Command::new(beside("mcp-collector"));
-    command.args(["serve", "--log-level", "error", "--listen", &address, "--directory"]).arg(folder.path().join("store"));
-    let _collector = Running::start(&mut command);
+    let (_collector, address) = collector(folder.path());
     let service = Service::in_folder(folder, &a_loop(), "dry-run", &["--actions-per-minute", "1000"]);
     let pid_of = |event: &Value| event["server"]["pid"].as_u64().unwrap();
     let mut offenders = BTreeSet::new();
@@ -313,6 +310,14 @@ fn a_policy_that_would_kill_the_exempt_is_refused() {
     assert!(running.0.try_wait().unwrap().is_none());
 }
 
+/// A collector with its store in a folder, and where it listens.
+fn collector(folder: &Path) -> (Running, String) {
+    let address = format!("unix:{}", folder.join("collector.sock").display());
+    let mut command = Command::new(beside("mcp-collector"));
+    command.args(["serve", "--log-level", "error", "--listen", &address, "--directory"]).arg(folder.join("store"));
+    (Running::start(&mut command), address)
+}
+
 /// What a collector has of some kinds of events.
 fn stored(collector: &str, kind: &str) -> Vec<Value> {
     let mut command = Command::new(beside("mcp-collector"));
@@ -324,10 +329,7 @@ fn stored(collector: &str, kind: &str) -> Vec<Value> {
 fn a_policy_is_reloaded_whole_or_not_at_all_and_that_is_told() {
     let _host = HOST.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().unwrap();
-    let address = format!("unix:{}", folder.path().join("collector.sock").display());
-    let mut command = Command::new(beside("mcp-collector"));
-    command.args(["serve", "--log-level", "error", "--listen", &address, "--directory"]).arg(folder.path().join("store"));
-    let _collector = Running::start(&mut command);
+    let (_collector, address) = collector(folder.path());
     let service = Service::in_folder(folder, &a_loop(), "dry-run", &[]);
     let audits = || -> Vec<(String, String)> {
         let events = stored(&address, "sensor");
