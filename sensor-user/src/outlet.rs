@@ -73,8 +73,13 @@ pub struct Outlet {
     boot_time: u64,
     /// The number of the last event; `None` in a replay, whose events have none.
     sequence: Option<u64>,
-    held: FxHashMap<SessionId, VecDeque<Held>>,
+    /// In boxes, for an event is a large thing to move, and in a replay each waits until the next item is read.
+    held: FxHashMap<SessionId, VecDeque<Box<Held>>>,
     held_events: usize,
+    /// A queue for the next session that waits, with the room that the last one had.
+    spare: VecDeque<Box<Held>>,
+    /// Sessions whose first event waits no more; empty between two looks at them.
+    ready: Vec<SessionId>,
     peers: FxHashMap<(ProcessId, Side), MadePeer>,
     sessions: FxHashMap<SessionId, Made<Session, v1::Session>>,
     /// Whether the exporter takes the events of single messages.
@@ -111,6 +116,8 @@ impl Outlet {
             boot_time,
             held: FxHashMap::default(),
             held_events: 0,
+            spare: VecDeque::new(),
+            ready: Vec::new(),
             peers: FxHashMap::default(),
             sessions: FxHashMap::default(),
             summary: Summary::default(),
@@ -250,12 +257,8 @@ impl Outlet {
     /// Gives out the events whose peers are known by now, or that waited long enough.
     pub fn release(&mut self, now: Time) {
         self.now = now;
-        if self.held.is_empty() {
-            return;
-        }
-        let sessions: Vec<_> = self.held.keys().copied().collect();
-        for session in sessions {
-            self.release_session(session, |held, known| {
+        if !self.held.is_empty() {
+            self.release_ready(|held, known| {
                 now.saturating_sub(held.since) >= HOLD || !held.peers.iter().flatten().any(|peer| known.is_pending(*peer))
             });
         }
@@ -268,46 +271,60 @@ impl Outlet {
 
     /// Gives out every event that waits.
     pub fn release_all(&mut self) {
-        let sessions: Vec<_> = self.held.keys().copied().collect();
-        for session in sessions {
-            self.release_session(session, |_, _| true);
+        self.release_ready(|_, _| true);
+    }
+
+    fn release_ready(&mut self, is_ready: impl Fn(&Held, &Known) -> bool) {
+        let mut ready = std::mem::take(&mut self.ready);
+        let fronts = self.held.iter().filter_map(|(session, queue)| Some((session, queue.front()?)));
+        ready.extend(fronts.filter(|(_, front)| is_ready(front, &self.known)).map(|(session, _)| *session));
+        for session in ready.drain(..) {
+            self.release_session(session, &is_ready);
+        }
+        self.ready = ready;
+    }
+
+    fn release_session(&mut self, session: SessionId, is_ready: impl Fn(&Held, &Known) -> bool) {
+        let Some(mut queue) = self.held.remove(&session) else { return };
+        while let Some(held) = queue.pop_front_if(|held| is_ready(held, &self.known)) {
+            self.held_events -= 1;
+            self.release_held(session, *held);
+        }
+        if queue.is_empty() {
+            self.spare = queue;
+        } else {
+            self.held.insert(session, queue);
         }
     }
 
-    fn release_session(&mut self, session: SessionId, ready: impl Fn(&Held, &Known) -> bool) {
-        let Some(mut queue) = self.held.remove(&session) else { return };
-        while let Some(held) = queue.pop_front() {
-            if !ready(&held, &self.known) {
-                queue.push_front(held);
-                self.held.insert(session, queue);
-                return;
+    fn release_held(&mut self, session: SessionId, held: Held) {
+        let Held { mut event, peers: [client, server], shown, later, .. } = held;
+        // What was still being looked up is known only now.
+        for (peer, process) in [(&mut event.client, client), (&mut event.server, server)] {
+            if let (Some(peer), Some(process)) = (peer, process) {
+                self.complete(peer, process);
             }
-            self.held_events -= 1;
-            let Held { mut event, peers: [client, server], shown, later, .. } = held;
-            // What was still being looked up is known only now.
-            for (peer, process) in [(&mut event.client, client), (&mut event.server, server)] {
-                if let (Some(peer), Some(process)) = (peer, process) {
-                    self.complete(peer, process);
-                }
-            }
-            if let Some(recorder) = &mut self.recorder {
-                recorder.names(session, [client, server], &mut self.known);
-            }
+        }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.names(session, [client, server], &mut self.known);
+        }
+        let later = later.zip(event.session.clone()).map(|(later, of)| {
             let peers = Peers { client: event.client.clone(), server: event.server.clone(), processes: [client, server] };
-            let (time, of) = (event.frame.time, event.session.clone());
-            if shown {
-                self.give(event);
-            }
-            if let (Some(later), Some(of)) = (later, of) {
-                self.judge_later(*later, time, &of, &peers);
-            }
+            (later, event.frame.time, of, peers)
+        });
+        if shown {
+            self.give(event);
+        }
+        if let Some((later, time, of, peers)) = later {
+            self.judge_later(*later, time, &of, &peers);
         }
     }
 
     /// Lets an event wait behind those of its session.
     fn hold(&mut self, session: SessionId, held: Held) {
         self.held_events += 1;
-        self.held.entry(session).or_default().push_back(held);
+        let spare = &mut self.spare;
+        self.held.entry(session).or_insert_with(|| std::mem::take(spare)).push_back(Box::new(held));
         if self.held_events > HELD_EVENTS {
             self.release_session(session, |_, _| true);
         }

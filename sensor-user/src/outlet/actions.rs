@@ -63,7 +63,7 @@ impl Outlet {
                 Some(session) => {
                     self.held_events += 1;
                     let held = Held { event: built, peers: [client, server], since: self.now, shown: true, later: None };
-                    self.held.entry(session).or_default().push_back(held);
+                    self.held.entry(session).or_default().push_back(Box::new(held));
                 }
                 None => self.give(built),
             }
