@@ -2,14 +2,15 @@
 //!
 //! Where a message ends, whoever read the stream tells ([`Carry::settled`]); what comes behind that is held until it is settled too.
 //!
-//! Invariants: what is held is bounded; a message that is too much for that is told in the next file as a hole with its reason.
+//! Invariants: what is held is bounded; a message that is too much for that is told in the next file as a hole with its reason, and what
+//! there is no room to tell of is counted ([`Carry::forgotten`]).
 
 use crate::item::Item;
 use rustc_hash::FxHashMap;
 use sensor_core::input::{Chunk, LossReasons, Passed, StreamKey, Time};
 use std::collections::VecDeque;
 
-/// Streams of which it is known how far they are settled; beyond, those that wait for nothing are given up.
+/// Streams of which it is known how far they are settled; beyond, those that wait for nothing are forgotten first.
 const MAX_STREAMS: usize = 16 * 1024;
 /// Memory that a chunk takes besides its bytes.
 const OVERHEAD: usize = 192;
@@ -36,6 +37,11 @@ struct Open {
 }
 
 impl Open {
+    /// True where a message has begun that may go on.
+    fn is_amid(&self) -> bool {
+        !self.chunks.is_empty() || self.given_up.is_some()
+    }
+
     fn size(&self) -> usize {
         self.chunks.iter().map(|held| held.bytes.len() + OVERHEAD).sum()
     }
@@ -47,13 +53,14 @@ pub struct Carry {
     order: u64,
     held: usize,
     limit: usize,
+    forgotten: u64,
 }
 
 impl Carry {
     /// Holds nothing; and never more than one message of this length and a little.
     pub fn new(message_bytes: u64) -> Self {
         let limit = usize::try_from(message_bytes).unwrap_or(usize::MAX).saturating_add(MORE);
-        Self { streams: FxHashMap::default(), order: 0, held: 0, limit }
+        Self { streams: FxHashMap::default(), order: 0, held: 0, limit, forgotten: 0 }
     }
 
     /// Everything in a stream before a position has been said: it is no part of a message that goes on.
@@ -119,9 +126,15 @@ impl Carry {
         open
     }
 
+    /// Streams that were forgotten amid a message: where it goes on in another file, neither has it whole, and none says so.
+    pub const fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+
     /// Forgets the streams that wait for nothing; where that is not enough, the half that waits longest.
     fn make_room(&mut self) {
-        self.streams.retain(|_, open| !open.chunks.is_empty());
+        self.streams.retain(|_, open| open.is_amid());
+        let before = self.streams.len();
         if self.streams.len() > MAX_STREAMS / 2 {
             let last = |open: &Open| open.chunks.back().map_or(0, |held| held.order);
             let mut orders: Vec<u64> = self.streams.values().map(last).collect();
@@ -129,6 +142,7 @@ impl Carry {
             let middle = orders.get(orders.len() / 2).copied().unwrap_or(0);
             self.streams.retain(|_, open| last(open) > middle);
         }
+        self.forgotten += (before - self.streams.len()) as u64;
         self.held = self.streams.values().map(Open::size).sum();
     }
 
@@ -243,5 +257,12 @@ mod tests {
             carry.learn(&piece(StreamKey::Pipe { device: 1, inode, address: 1 }, 5, 0, b"{"));
             assert!(carry.streams.len() <= MAX_STREAMS);
         }
+        assert_eq!(carry.streams.len() as u64 + carry.forgotten(), 100_000);
+        // Of those that wait for nothing, none is missed.
+        let forgotten = carry.forgotten();
+        for inode in 0..100_000 {
+            carry.settled(StreamKey::Pipe { device: 2, inode, address: 1 }, 5, 1);
+        }
+        assert!(carry.forgotten() - forgotten <= MAX_STREAMS as u64 / 2 && carry.streams.len() <= MAX_STREAMS);
     }
 }

@@ -182,6 +182,13 @@ impl<S: Storage> Rolling<S> {
         }
     }
 
+    /// Messages that may be whole in none of the files, though nothing in them says so: more were half there at once than are kept track
+    /// of.
+    #[must_use]
+    pub fn forgotten(&self) -> u64 {
+        self.carry.as_ref().map_or(0, Carry::forgotten)
+    }
+
     /// Sees to it that there is a file that is neither too big nor too old, and tells where that began one: the moment for the caller
     /// to record what a file begins with. The processes that may still be told of are in it already, and who
     /// is at the ends of their streams, and what of these is no whole message yet. After a failure it does nothing

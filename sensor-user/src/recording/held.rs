@@ -67,8 +67,7 @@ impl Held {
 
     /// Holds an item of a stream.
     pub fn push(&mut self, stream: StreamKey, time: Time, item: Owned) {
-        self.order += 1;
-        let (order, size) = (self.order, item.size() + size_of::<Entry>() + size_of::<(Time, u64, StreamKey)>());
+        let (order, size) = (self.number(), item.size() + size_of::<Entry>() + size_of::<(Time, u64, StreamKey)>());
         self.bytes += size;
         self.streams.entry(stream).or_default().push_back(Entry { order, size, item });
         self.ages.push_back((time, order, stream));
@@ -127,7 +126,13 @@ impl Held {
         }
     }
 
-    /// The number of the item that came last.
+    /// A number for what is not held, but has its place among what is.
+    pub const fn number(&mut self) -> u64 {
+        self.order += 1;
+        self.order
+    }
+
+    /// The number of what came last.
     pub const fn newest(&self) -> u64 {
         self.order
     }

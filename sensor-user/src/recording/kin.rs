@@ -15,7 +15,8 @@ const GENERATIONS: usize = 16;
 struct Life {
     born: Option<(Time, ProcessId)>,
     exec: Option<Time>,
-    end: Option<Time>,
+    /// When it ended, and the number of that among what is held.
+    end: Option<(Time, u64)>,
 }
 
 /// See the module.
@@ -27,8 +28,9 @@ pub struct Kin {
 }
 
 impl Kin {
-    /// Takes news of a process. True where the recording has the process already, and needs the news at once.
-    pub fn learn(&mut self, item: &Item<'_>) -> bool {
+    /// Takes news of a process, with its number among what is held. True where the recording has the process already, and needs the
+    /// news at once.
+    pub fn learn(&mut self, item: &Item<'_>, number: u64) -> bool {
         let (process, is_wanted) = match *item {
             Item::Fork { time, parent, child } => {
                 self.life(child).born = Some((time, parent));
@@ -39,7 +41,7 @@ impl Kin {
                 (process, false)
             }
             Item::Exit { time, process } => {
-                self.life(process).end = Some(time);
+                self.life(process).end = Some((time, number));
                 (process, false)
             }
             _ => return false,
@@ -86,10 +88,10 @@ impl Kin {
         Some(items)
     }
 
-    /// The end of a process that was mentioned only after it.
-    pub fn end(&self, process: ProcessId) -> Option<Item<'static>> {
-        let time = self.lives.get(&process)?.end?;
-        Some(Item::Exit { time, process })
+    /// The end of a process, and its number among what is held.
+    pub fn end(&self, process: ProcessId) -> Option<(u64, Item<'static>)> {
+        let (time, number) = self.lives.get(&process)?.end?;
+        Some((number, Item::Exit { time, process }))
     }
 }
 
@@ -115,25 +117,25 @@ mod tests {
     fn a_process_is_introduced_once_with_its_ancestors_first() {
         let mut kin = Kin::default();
         for pid in 2..=4 {
-            assert!(!kin.learn(&Item::Fork { time: pid.into(), parent: process(pid - 1), child: process(pid) }));
+            assert!(!kin.learn(&Item::Fork { time: pid.into(), parent: process(pid - 1), child: process(pid) }, 0));
         }
-        assert!(!kin.learn(&Item::Exec { time: 9, process: process(3) }));
+        assert!(!kin.learn(&Item::Exec { time: 9, process: process(3) }, 0));
         let order: Vec<_> = kin.introduce(process(4)).unwrap().iter().map(|item| (item.kind(), item.time())).collect();
         use recording::Kind::{Exec, Fork};
         assert_eq!(order, [(Fork, Some(2)), (Fork, Some(3)), (Exec, Some(9)), (Fork, Some(4))]);
         assert!(kin.introduce(process(4)).is_none() && kin.introduce(process(2)).is_none());
         // From now on its news, and its children's, are wanted at once.
-        assert!(kin.learn(&Item::Fork { time: 10, parent: process(4), child: process(5) }));
-        assert!(kin.learn(&Item::Exit { time: 11, process: process(5) }));
-        assert!(!kin.learn(&Item::Exit { time: 11, process: process(99) }));
-        assert!(kin.end(process(99)).is_some() && kin.end(process(4)).is_none());
+        assert!(kin.learn(&Item::Fork { time: 10, parent: process(4), child: process(5) }, 0));
+        assert!(kin.learn(&Item::Exit { time: 11, process: process(5) }, 1));
+        assert!(!kin.learn(&Item::Exit { time: 11, process: process(99) }, 2));
+        assert!(kin.end(process(99)).is_some_and(|(number, _)| number == 2) && kin.end(process(4)).is_none());
     }
 
     #[test]
     fn millions_of_processes_stay_bounded() {
         let mut kin = Kin::default();
         for pid in 2..100_000 {
-            kin.learn(&Item::Fork { time: 1, parent: process(1), child: process(pid) });
+            kin.learn(&Item::Fork { time: 1, parent: process(1), child: process(pid) }, 0);
             kin.introduce(process(pid));
         }
         assert!(kin.lives.len() <= PROCESSES && kin.told.len() <= PROCESSES);

@@ -206,6 +206,10 @@ impl Keep for Rolled {
         self.rolling.settled(stream, epoch, position);
     }
 
+    fn forgotten(&self) -> u64 {
+        self.rolling.forgotten()
+    }
+
     fn tick(&mut self, now: u64) -> Result<(), (u64, io::Error)> {
         self.rolling.tick(now).map(|_| ()).map_err(lost)
     }

@@ -7,11 +7,12 @@
 //! Invariants: items of a stream are written in the order in which they came; who a process is stands before the first item with it,
 //! and again when more is known; the engine's sweeps stand where they happened, so that a replay does then what was done live.
 
+mod chosen;
 mod losses;
 mod settled;
 
 use super::{
-    Choice, Owned, Plan, Spool,
+    Owned, Plan, Spool,
     held::Held,
     kin::{Kin, process},
 };
@@ -22,7 +23,7 @@ use crate::{
 };
 use mcp_sensor_proto::v1;
 use recording::{Item, Level};
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 use sensor_core::{
     event::SessionId,
     input::{Between, Framed, ProcessId, StreamKey, Time, Verdict},
@@ -31,8 +32,6 @@ use sensor_core::{
 };
 use std::{collections::VecDeque, sync::Arc};
 
-/// Sessions that have ended and are remembered.
-const CLOSED: usize = 128;
 /// Processes whose identity as written is remembered; beyond it all are written anew.
 const WRITTEN: usize = 32 * 1024;
 
@@ -249,7 +248,7 @@ impl Recorder {
         if !record.streams.contains(&stream) {
             record.streams.push(stream);
         }
-        if record.chosen || matches!(self.plan.choice, Choice::All) {
+        if record.chosen {
             self.choose(session);
         }
     }
@@ -371,69 +370,16 @@ impl Recorder {
     }
 
     fn of_process(&mut self, item: Owned) {
-        if self.kin.learn(&item.lend()) {
+        if self.kin.learn(&item.lend(), self.held.number()) {
             self.catch_up();
             self.spool.push(item);
         }
-    }
-
-    /// A session is to be recorded: what is held of it, and what comes.
-    fn choose(&mut self, session: SessionId) {
-        let Session { streams, chosen } = self.sessions.entry(session).or_default();
-        *chosen = true;
-        let streams = streams.iter().filter(|stream| self.streams.get(stream).is_some_and(|of| !of.chosen));
-        self.fresh.extend(streams);
     }
 
     /// The engine is done with the record, or something is to be written that the session's items stand before.
     pub fn settle(&mut self, known: &mut Known) {
         self.write_fresh(known);
         self.pass(known);
-    }
-
-    /// Writes what is held of the streams that were chosen, of all of them together: the order between streams tells, too.
-    fn write_fresh(&mut self, known: &mut Known) {
-        if self.fresh.is_empty() {
-            return;
-        }
-        self.found |= self.sweeping.is_some();
-        let mut fresh = std::mem::take(&mut self.fresh);
-        fresh.sort_unstable_by_key(|stream| self.streams.get(stream).map_or(0, |of| of.epoch));
-        fresh.dedup();
-        for stream in &fresh {
-            if let Some(of) = self.streams.get_mut(stream) {
-                of.chosen = true;
-            }
-        }
-        let (mut swept, mut seen) = (self.swept.take(), FxHashSet::default());
-        for (order, item) in self.held.take(&fresh) {
-            if order > self.last_sweep.1 && swept.is_some() {
-                self.swept = swept.take();
-            }
-            seen.extend(process(&item.lend()));
-            self.give(item, known);
-        }
-        // An end that was written before says nothing of streams that nobody had used by then.
-        for end in seen.into_iter().filter_map(|process| self.kin.end(process)) {
-            self.write(&end);
-        }
-        self.swept = self.swept.or(swept);
-    }
-
-    fn ended(&mut self, session: SessionId) {
-        let Some(record) = self.sessions.remove(&session) else { return };
-        if record.chosen {
-            self.closed.truncate(CLOSED - 1);
-            self.closed.push_front(session);
-        }
-        for stream in record.streams {
-            if let Some(of) = self.streams.get_mut(&stream) {
-                of.sessions.retain(|other| *other != session);
-                if of.sessions.is_empty() {
-                    self.streams.remove(&stream);
-                }
-            }
-        }
     }
 
     /// Writes an item of a stream, and before it what it needs.
@@ -444,16 +390,11 @@ impl Recorder {
             self.spool.push(item);
             return;
         };
-        let news = self.kin.introduce(process);
-        let is_new = news.is_some();
-        for item in news.into_iter().flatten() {
+        for item in self.kin.introduce(process).into_iter().flatten() {
             self.write(&item);
         }
         self.introduce(process, known);
         self.spool.push(item);
-        if is_new && let Some(end) = self.kin.end(process) {
-            self.write(&end);
-        }
     }
 
     /// Writes who a process is, where that is not written or more is known now.

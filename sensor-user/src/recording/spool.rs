@@ -28,6 +28,11 @@ pub trait Keep: Send {
     /// A stream has been read up to a position: see [`recording::rolling::Rolling::settled`].
     fn settled(&mut self, settled: Settled);
 
+    /// See [`recording::rolling::Rolling::forgotten`].
+    fn forgotten(&self) -> u64 {
+        0
+    }
+
     /// Does what is due without items: rotation by age, `fsync` by interval.
     ///
     /// # Errors
@@ -81,6 +86,8 @@ struct State {
     ended: bool,
     full: Lost,
     unwritten: u64,
+    /// See [`Keep::forgotten`].
+    forgotten: u64,
     /// The last failure, in words.
     failure: Option<String>,
 }
@@ -160,6 +167,12 @@ impl Spool {
         counts.into_iter().filter(|count| count.count > 0).collect()
     }
 
+    /// Messages that may be whole in none of the files so far: see [`Keep::forgotten`].
+    #[must_use]
+    pub fn forgotten(&self) -> u64 {
+        self.shared.lock().forgotten
+    }
+
     /// The last failure in words, once.
     #[must_use]
     pub fn take_failure(&self) -> Option<String> {
@@ -214,6 +227,7 @@ fn work(shared: &Shared, mut keep: Box<dyn Keep>) -> Option<String> {
         if let Err(failed) = keep.tick(now()) {
             fail(shared, failed);
         }
+        shared.lock().forgotten = keep.forgotten();
     }
 }
 

@@ -13,7 +13,8 @@ use std::{
     path::Path,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
-    time::Instant,
+    thread,
+    time::{Duration, Instant},
 };
 
 const LATER: Time = 1_000_000_000_000_000;
@@ -41,7 +42,14 @@ impl Waiting {
     }
 
     fn program(program: &Path) -> Self {
-        Self(Command::new(program).arg("1000").stdin(Stdio::null()).spawn().unwrap())
+        let end = Instant::now() + Duration::from_secs(10);
+        loop {
+            match Command::new(program).arg("1000").stdin(Stdio::null()).spawn() {
+                // A test beside this one that forks while a program is copied holds it open for writing, for a moment.
+                Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy && Instant::now() < end => thread::yield_now(),
+                child => return Self(child.unwrap()),
+            }
+        }
     }
 
     fn id(&self) -> ProcessId {

@@ -10,9 +10,10 @@ impl Recorder {
     #[must_use]
     pub fn losses(&self) -> Vec<Count> {
         let mut losses = self.spool.losses();
-        let Overflow { items: count, bytes } = self.held.lost();
         // A session chosen late has no claim on its beginning; where all are recorded, what is held is needed.
-        if count > 0 && matches!(self.plan.choice, Choice::All) {
+        let held = if matches!(self.plan.choice, Choice::All) { self.held.lost() } else { Overflow::default() };
+        let (count, bytes) = (held.items + self.spool.forgotten(), held.bytes);
+        if count > 0 {
             losses.push(Count { place: Place::Recording.into(), reason: Reason::Memory.into(), count, bytes });
         }
         losses
