@@ -20,9 +20,9 @@ pub struct Meta {
     pub size: u64,
 }
 
-/// What waits.
+/// One that waits.
 #[derive(Debug)]
-pub enum Content {
+pub enum Waiting {
     /// A message.
     Message {
         /// About it.
@@ -43,28 +43,26 @@ pub enum Content {
     },
 }
 
-/// One that waits.
-#[derive(Debug)]
-pub struct Waiting {
-    /// Order of arrival, over all streams.
-    pub order: u64,
-    /// What it is.
-    pub content: Content,
-}
-
 impl Waiting {
+    /// When it was seen.
+    pub const fn time(&self) -> Time {
+        match self {
+            Self::Message { meta: Meta { time, .. }, .. } | Self::Gap { time, .. } => *time,
+        }
+    }
+
     /// Bytes that it holds.
     pub fn held(&self) -> usize {
         size_of::<Self>()
-            + match &self.content {
-                Content::Message { bytes, .. } => bytes.len(),
-                Content::Gap { .. } => 0,
+            + match self {
+                Self::Message { bytes, .. } => bytes.len(),
+                Self::Gap { .. } => 0,
             }
     }
 
     /// True for a message.
     pub const fn is_message(&self) -> bool {
-        matches!(self.content, Content::Message { .. })
+        matches!(self, Self::Message { .. })
     }
 }
 

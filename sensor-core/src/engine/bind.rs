@@ -11,7 +11,7 @@
 //!
 //! Bias: a stream without its partner is still reported, so binding rather waits than guesses.
 
-use super::backlog::{Content, Waiting};
+use super::backlog::Waiting;
 use super::core::Core;
 use super::session::{Phase, direction_of, reverse, side};
 use super::stream::{State, Stream};
@@ -85,9 +85,9 @@ impl Core {
         stream
             .backlog
             .iter()
-            .find_map(|item| match &item.content {
-                Content::Message { meta, .. } => Some(meta.time),
-                Content::Gap { .. } => None,
+            .find_map(|item| match item {
+                Waiting::Message { meta, .. } => Some(meta.time),
+                Waiting::Gap { .. } => None,
             })
             .unwrap_or(self.now)
     }
@@ -235,8 +235,7 @@ impl Core {
 
     /// Makes a stream one direction of a session.
     fn attach(&mut self, slot: u32, session: u32, direction: MessageDirection, sink: &mut dyn Sink) {
-        self.order += 1;
-        let (now, order) = (self.now, self.order);
+        let now = self.now;
         let Some(record) = self.sessions.get_mut(session) else { return };
         let Some(stream) = self.streams.get_mut(slot) else { return };
         let Some(place) = record.sides.get_mut(side(direction)) else { return };
@@ -246,8 +245,8 @@ impl Core {
         sink.bound(stream.key, record.info.id);
         let dropped = std::mem::take(&mut stream.backlog.dropped);
         if dropped > 0 {
-            let content = Content::Gap { time: now, bytes: Some(dropped), reasons: LossReasons::MEMORY };
-            let item = Waiting { order: stream.backlog.first().map_or(order, |first| first.order), content };
+            let time = stream.backlog.first().map_or(now, Waiting::time);
+            let item = Waiting::Gap { time, bytes: Some(dropped), reasons: LossReasons::MEMORY };
             self.backlog_held += item.held();
             stream.backlog.push_front(item);
         }

@@ -61,6 +61,11 @@ pub struct Core {
     pub now: Time,
     /// The time of the record that is worked on.
     pub stamp: Time,
+    /// Nothing that was seen later is given out: a recording has what came before it yet to tell, for it has a stream once it is known
+    /// what it is. The end of time for who sees things as they come.
+    pub horizon: Time,
+    /// Sessions that have something to give beyond the horizon.
+    pub beyond: BTreeSet<u32>,
     /// The time of the first record.
     pub begun: Option<Time>,
     pub streams: Slab<Stream>,
@@ -81,8 +86,6 @@ pub struct Core {
     /// Streams one of whose ends has no living process.
     pub dying: Vec<u32>,
     pub closing: VecDeque<Closing>,
-    /// Order of arrival of what waits.
-    pub order: u64,
     pub framing_held: usize,
     pub backlog_held: usize,
     pub sessions_held: usize,
@@ -103,6 +106,8 @@ impl Core {
             replay: Tape::new(),
             now: 0,
             stamp: 0,
+            horizon: Time::MAX,
+            beyond: BTreeSet::new(),
             begun: None,
             streams: Slab::default(),
             keys: FxHashMap::default(),
@@ -117,7 +122,6 @@ impl Core {
             suspects: Vec::new(),
             dying: Vec::new(),
             closing: VecDeque::new(),
-            order: 0,
             framing_held: 0,
             backlog_held: 0,
             sessions_held: 0,

@@ -12,8 +12,13 @@
 //!
 //! The ring gives out what different processors wrote nearly, but not quite, in order: an answer can come before its
 //! request. An answer without a request therefore waits for [`EARLY`] before it is given out as such.
+//!
+//! Of two directions that both have something waiting, the one whose first was seen earlier gives first, however late its stream was
+//! known for the session's. A recording has a stream from where it was known on, after later items of others; what it then
+//! tells of the past is given out up to that time only ([`Core::horizon`]), until it has come back to the present: so a
+//! replay gives out in the order in which the live engine did.
 
-use super::backlog::{Content, Meta, Waiting};
+use super::backlog::{Meta, Waiting};
 use super::bind::PATIENCE;
 use super::core::Core;
 use super::session::{Language, Phase, Record, reverse, side};
@@ -112,8 +117,8 @@ impl Core {
         let Some(writer) = self.streams.get(whence.slot).and_then(|stream| stream.writers.at(meta.start)) else { return };
         let asking = self.sessions.get(whence.session).and_then(|record| *record.sides.get(side(reverse(whence.direction)))?);
         let Some(stream) = asking.and_then(|slot| self.streams.get_mut(slot)) else { return };
-        let start = stream.backlog.iter().find_map(|item| match &item.content {
-            Content::Message { meta, request, .. } if *request == Some(id) => Some(meta.start),
+        let start = stream.backlog.iter().find_map(|item| match item {
+            Waiting::Message { meta, request, .. } if *request == Some(id) => Some(meta.start),
             _ => None,
         });
         let Some(start) = start else { return };
@@ -274,6 +279,14 @@ impl Core {
         self.give_waiting(session, false, sink);
     }
 
+    /// A recording has told what was before: gives out what waited for that.
+    pub fn catch_up(&mut self, sink: &mut dyn Sink) {
+        self.horizon = Time::MAX;
+        for session in std::mem::take(&mut self.beyond) {
+            self.pump(session, sink);
+        }
+    }
+
     /// Gives out all that waits, because the session ends.
     pub fn flush(&mut self, session: u32, sink: &mut dyn Sink) {
         let Some(record) = self.sessions.get(session) else { return };
@@ -300,15 +313,20 @@ impl Core {
         let mut stopped = [false; 2];
         loop {
             let Some(record) = self.sessions.get(session) else { return };
-            let mut next: Option<(u64, Whence)> = None;
+            // In the order of their times: which stream was known first for the session's depends on more than what is in it.
+            let mut next: Option<(Time, Whence)> = None;
             for direction in DIRECTIONS {
                 if stopped.get(side(direction)) == Some(&true) {
                     continue;
                 }
                 let Some(Some(slot)) = record.sides.get(side(direction)).copied() else { continue };
                 let Some(first) = self.streams.get(slot).and_then(|stream| stream.backlog.first()) else { continue };
-                if next.is_none_or(|(order, _)| first.order < order) {
-                    next = Some((first.order, Whence { session, slot, direction }));
+                if first.time() > self.horizon && !all {
+                    self.beyond.insert(session);
+                    continue;
+                }
+                if next.is_none_or(|(time, _)| first.time() < time) {
+                    next = Some((first.time(), Whence { session, slot, direction }));
                 }
             }
             let Some((_, whence)) = next else { return };
@@ -335,17 +353,16 @@ impl Core {
 
     /// Gives out one that waited; gives it back where it has to wait on.
     fn give_one(&mut self, whence: Whence, item: Waiting, all: bool, sink: &mut dyn Sink) -> Option<Waiting> {
-        let Waiting { order, content } = item;
-        let (meta, bytes, request) = match content {
-            Content::Gap { time, bytes, reasons } => {
+        let (meta, bytes, request) = match item {
+            Waiting::Gap { time, bytes, reasons } => {
                 self.give_gap(whence.session, whence.direction, time, bytes, reasons, sink);
                 return None;
             }
-            Content::Message { meta, bytes, request } => (meta, bytes, request),
+            Waiting::Message { meta, bytes, request } => (meta, bytes, request),
         };
         let is_open = self.streams.get(whence.slot).is_some_and(|stream| stream.readers.is_open_at(meta.start));
         if is_open && !all && meta.time.saturating_add(HOLD_TURN) > self.now {
-            return Some(Waiting { order, content: Content::Message { meta, bytes, request } });
+            return Some(Waiting::Message { meta, bytes, request });
         }
         let mut tape = std::mem::take(&mut self.replay);
         let parsed = tape.parse(&bytes).is_ok();
@@ -366,7 +383,7 @@ impl Core {
             self.counters.messages_foreign += 1;
         }
         self.replay = tape;
-        back.then_some(Waiting { order, content: Content::Message { meta, bytes, request } })
+        back.then_some(Waiting::Message { meta, bytes, request })
     }
 
     /// Tells of missing bytes.
@@ -416,7 +433,7 @@ impl Core {
         let mut tape = crate::json::Tape::new();
         let mut first = true;
         for item in forward.backlog.iter().take(16) {
-            let Content::Message { bytes, .. } = &item.content else { continue };
+            let Waiting::Message { bytes, .. } = item else { continue };
             if tape.parse(bytes).is_err() {
                 continue;
             }

@@ -1,6 +1,6 @@
 //! Values of streams come in here: they are weighed while their stream is not known, and belong to a session once it is.
 
-use super::backlog::{Content, Meta, Waiting};
+use super::backlog::{Meta, Waiting};
 use super::core::Core;
 use super::session::{Language, Record, direction_of, side};
 use super::stream::State;
@@ -243,9 +243,8 @@ impl Core {
 
     /// Keeps a message until it can be given out.
     pub fn keep(&mut self, slot: u32, meta: Meta, message: &Message<'_>) {
-        self.order += 1;
         let request = message.id.filter(|_| message.kind == MessageType::Request).map(|id| Id::new(id, self.keyed).hash());
-        let item = Waiting { order: self.order, content: Content::Message { meta, bytes: message.whole.raw().into(), request } };
+        let item = Waiting::Message { meta, bytes: message.whole.raw().into(), request };
         self.counters.messages_waiting += 1;
         self.push(slot, item);
     }
@@ -289,9 +288,9 @@ impl Core {
             return;
         }
         let Some(stream) = self.streams.get_mut(slot) else { return };
-        let first = stream.backlog.iter().find_map(|item| match &item.content {
-            Content::Message { meta, .. } => Some((meta.time, meta.start)),
-            Content::Gap { .. } => None,
+        let first = stream.backlog.iter().find_map(|item| match item {
+            Waiting::Message { meta, .. } => Some((meta.time, meta.start)),
+            Waiting::Gap { .. } => None,
         });
         let (since, start) = first.unwrap_or((self.now, 0));
         let id = self.emitter.session(&stream.key, stream.epoch, start);
@@ -362,7 +361,7 @@ impl Core {
         while stream.backlog.len() > messages || stream.backlog.held() > bytes {
             let Some(item) = stream.backlog.pop() else { break };
             self.backlog_held -= item.held();
-            if let Content::Message { meta, .. } = &item.content {
+            if let Waiting::Message { meta, .. } = item {
                 stream.backlog.dropped += meta.size;
                 self.counters.messages_waiting -= 1;
                 self.counters.messages_overflowed += 1;
@@ -393,9 +392,7 @@ impl Core {
         self.tell_between(slot, Between::Gap(bytes, reasons), sink);
         let time = self.stamp;
         let Some(stream) = self.streams.get(slot) else { return };
-        let content = Content::Gap { time, bytes, reasons };
-        self.order += 1;
-        let item = Waiting { order: self.order, content };
+        let item = Waiting::Gap { time, bytes, reasons };
         match stream.state {
             State::Ignored(_) => {}
             State::Bound(session, direction) => {

@@ -97,7 +97,6 @@ impl Engine {
         self.core.counters.chunks += 1;
         self.core.counters.bytes += chunk.bytes.len() as u64;
         self.advance(chunk.time, sink);
-        self.core.stamp = chunk.time;
         let Some(slot) = self.admit(chunk.stream, chunk.epoch, chunk.since_birth, sink) else { return };
         self.core.used(slot, chunk.end, chunk.process, (chunk.offset, chunk.bytes.len() as u64), sink);
         if !chunk.bytes.is_empty() {
@@ -171,7 +170,6 @@ impl Engine {
     pub fn touch(&mut self, touch: &Touch, sink: &mut dyn Sink) -> bool {
         self.core.counters.touches += 1;
         self.advance(touch.time, sink);
-        self.core.stamp = touch.time;
         let Some(slot) = self.admit(touch.stream, touch.epoch, touch.since_birth, sink) else { return false };
         self.core.used(slot, touch.end, touch.process, (touch.offset, touch.moved), sink);
         match (touch.end, touch.moved) {
@@ -209,7 +207,6 @@ impl Engine {
         self.core.counters.chunks += 1;
         self.core.counters.bytes += passed.length;
         self.advance(passed.time, sink);
-        self.core.stamp = passed.time;
         let Some(slot) = self.admit(passed.stream, passed.epoch, passed.since_birth, sink) else { return };
         self.core.used(slot, passed.end, passed.process, (passed.offset, passed.length), sink);
         if passed.length > 0 {
@@ -221,7 +218,6 @@ impl Engine {
     /// Takes a message that was framed when it was recorded. What is no JSON is a gap.
     pub fn framed(&mut self, framed: &Framed<'_>, sink: &mut dyn Sink) {
         self.advance(framed.time, sink);
-        self.core.stamp = framed.time;
         let Some(slot) = self.core.find(&framed.stream, framed.epoch) else { return };
         let Self { core, tape, .. } = self;
         match tape.parse(framed.bytes).ok().and_then(|_| tape.root(framed.bytes)) {
@@ -234,7 +230,6 @@ impl Engine {
     /// Takes what was found between messages when it was recorded.
     pub fn between(&mut self, stream: StreamKey, epoch: Time, time: Time, what: Between, sink: &mut dyn Sink) {
         self.advance(time, sink);
-        self.core.stamp = time;
         let Some(slot) = self.core.find(&stream, epoch) else { return };
         self.core.between(slot, what, sink);
         self.tidy(slot, sink);
@@ -272,10 +267,11 @@ impl Engine {
     pub fn tick(&mut self, now: Time, sink: &mut dyn Sink) {
         sink.sweeps(now);
         if now < self.core.now {
-            self.core.stamp = now;
+            (self.core.stamp, self.core.horizon) = (now, now);
             self.settle(now, sink);
         } else {
             self.core.see(now);
+            self.core.catch_up(sink);
             self.sweep(sink);
             if now >= self.next_purge {
                 self.next_purge = now + 1_000_000_000;
@@ -289,6 +285,7 @@ impl Engine {
     /// Ends everything: a recording is over, or the sensor stops.
     pub fn finish(&mut self, now: Time, sink: &mut dyn Sink) {
         self.core.see(now);
+        self.core.catch_up(sink);
         let sessions: Vec<_> = self.core.sessions.iter().map(|(slot, _)| Closing::Session(slot, sweep::CLOSED)).collect();
         let streams: Vec<_> = self.core.streams.iter().map(|(slot, _)| Closing::Stream(slot)).collect();
         // What a stream still holds may make it MCP, so streams are read out first.
@@ -349,12 +346,20 @@ impl Engine {
 
     /// Lets time pass, as the records tell it.
     fn advance(&mut self, time: Time, sink: &mut dyn Sink) {
+        let is_past = time < self.core.now;
         self.core.see(time);
-        if self.core.now >= self.next_sweep && !self.core.config.paced {
-            sink.sweeps(self.core.now);
-            self.sweep(sink);
-            sink.swept();
+        if !self.core.config.paced {
+            if self.core.now >= self.next_sweep {
+                sink.sweeps(self.core.now);
+                self.sweep(sink);
+                sink.swept();
+            }
+        } else if is_past {
+            self.core.horizon = time;
+        } else {
+            self.core.catch_up(sink);
         }
+        self.core.stamp = time;
     }
 
     fn sweep(&mut self, sink: &mut dyn Sink) {

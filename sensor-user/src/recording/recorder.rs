@@ -12,7 +12,7 @@ mod losses;
 mod settled;
 
 use super::{
-    Owned, Plan, Spool,
+    Choice, Owned, Plan, Spool,
     held::Held,
     kin::{Kin, process},
 };
@@ -248,7 +248,7 @@ impl Recorder {
         if !record.streams.contains(&stream) {
             record.streams.push(stream);
         }
-        if record.chosen {
+        if record.chosen || matches!(self.plan.choice, Choice::All) {
             self.choose(session);
         }
     }
