@@ -1,16 +1,16 @@
 //! One conversation with a collector: `Hello`, `Welcome`, then batches and pulses one way and acknowledgements the other.
 //!
-//! Invariants: batches leave as soon as there is something and the window is open, nothing waits for company; one frame at
-//! most waits between here and the network, so the window, not a buffer, bounds what is under way; a collector that breaks
-//! the rules ends the conversation and changes nothing else.
+//! Invariants: a batch leaves as soon as there is something and the window is open, but a small one not sooner than [`SPACING`]
+//! after the one before; one frame at most waits between here and the network, so the window, not a buffer, bounds what is under
+//! way; a collector that breaks the rules ends the conversation and changes nothing else.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use mcp_sensor_proto::v1::ingest_service_client::IngestServiceClient;
 use mcp_sensor_proto::v1::{Ack, Batch, ConnectRequest, ConnectResponse, Hello, Pulse, Welcome, connect_request, connect_response};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::codec::CompressionEncoding;
 use tonic::{Code, Request, Status, Streaming};
@@ -24,6 +24,11 @@ use crate::export::sanitize::sanitize;
 const WELCOME: Duration = Duration::from_secs(10);
 /// How long a collector may take to end a stream that the sensor has ended, everything being acknowledged.
 const FAREWELL: Duration = Duration::from_millis(200);
+/// How long after a batch the next one leaves, that events may gather to it: each has a compressor of its own made for it, which costs
+/// more than to compress a hundred events.
+const SPACING: Duration = Duration::from_millis(2);
+/// Bytes that do not wait for more.
+const BULK: u64 = 64 << 10;
 /// Characters of a collector's words that are logged.
 const WORDS: usize = 200;
 
@@ -114,11 +119,13 @@ impl Conversation<'_> {
         let mut pulses = interval(self.heartbeat);
         pulses.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut pulse_due, mut progress) = (false, false);
+        let mut next_batch = Instant::now();
         loop {
-            let (ready, empty) = {
+            let (ready, bulk, empty) = {
                 let queue = &self.shared.lock().queue;
-                (queue.has_ready(), queue.accounting().held.events == 0)
+                (queue.has_ready(), queue.ready_bytes() >= BULK, queue.accounting().held.events == 0)
             };
+            let batch_due = ready && (bulk || Instant::now() >= next_batch);
             if empty && self.control.borrow().deadline.is_some() {
                 farewell(frames, responses).await;
                 return End { progress: true, ..End::quiet() };
@@ -136,19 +143,23 @@ impl Conversation<'_> {
                         return End { progress: true, ..End::quiet() };
                     }
                 }
-                permit = frames.reserve(), if ready || pulse_due => match permit {
+                permit = frames.reserve(), if batch_due || pulse_due => match permit {
                     // First, for it is small, and a collector that never hears how the sensor is may think it dead.
                     Ok(permit) if pulse_due => {
                         pulse_due = false;
                         permit.send(frame(connect_request::Frame::Pulse(self.pulse())));
                     }
-                    Ok(permit) => self.send_batch(permit),
+                    Ok(permit) => {
+                        next_batch = Instant::now() + SPACING;
+                        self.send_batch(permit);
+                    }
                     // Why it ended is in the answers.
                     Err(_) => {
                         let end = self.heard(responses.message().await).err();
                         return End { progress, ..end.unwrap_or_else(|| End::failed("the collector has ended the stream")) };
                     }
                 },
+                () = sleep_until(next_batch), if ready && !batch_due => {}
                 _ = pulses.tick() => pulse_due = true,
                 () = self.shared.wake.notified() => {}
             }

@@ -288,6 +288,12 @@ impl Queue {
         })
     }
 
+    /// Bytes of events that are not under way.
+    #[must_use]
+    pub const fn ready_bytes(&self) -> u64 {
+        self.accounting.held.bytes.saturating_sub(self.under_way_bytes)
+    }
+
     /// Where all events went.
     #[must_use]
     pub const fn accounting(&self) -> Accounting {
