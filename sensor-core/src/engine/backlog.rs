@@ -103,6 +103,14 @@ impl Backlog {
         self.items.front()
     }
 
+    /// About the first message.
+    pub fn first_message(&self) -> Option<&Meta> {
+        self.iter().find_map(|item| match item {
+            Waiting::Message { meta, .. } => Some(meta),
+            Waiting::Gap { .. } => None,
+        })
+    }
+
     /// All, in order.
     pub fn iter(&self) -> impl Iterator<Item = &Waiting> {
         self.items.iter()

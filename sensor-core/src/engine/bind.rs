@@ -82,14 +82,7 @@ impl Core {
         {
             return record.since;
         }
-        stream
-            .backlog
-            .iter()
-            .find_map(|item| match item {
-                Waiting::Message { meta, .. } => Some(meta.time),
-                Waiting::Gap { .. } => None,
-            })
-            .unwrap_or(self.now)
+        stream.backlog.first_message().map_or(self.now, |meta| meta.time)
     }
 
     fn score(&self, client: &Stream, server: &Stream) -> Option<Score> {

@@ -61,10 +61,7 @@ pub struct Core {
     pub now: Time,
     /// The time of the record that is worked on.
     pub stamp: Time,
-    /// Nothing that was seen later is given out: a recording has what came before it yet to tell, for it has a stream once it is known
-    /// what it is. The end of time for who sees things as they come.
-    pub horizon: Time,
-    /// Sessions that have something to give beyond the horizon.
+    /// Sessions that have something to give beyond the [horizon](Self::horizon).
     pub beyond: BTreeSet<u32>,
     /// The time of the first record.
     pub begun: Option<Time>,
@@ -106,7 +103,6 @@ impl Core {
             replay: Tape::new(),
             now: 0,
             stamp: 0,
-            horizon: Time::MAX,
             beyond: BTreeSet::new(),
             begun: None,
             streams: Slab::default(),
@@ -135,6 +131,12 @@ impl Core {
         self.begun.get_or_insert(time);
         self.now = self.now.max(time);
         self.stamp = self.now;
+    }
+
+    /// Nothing that was seen later is given out: a recording has what came before it yet to tell, for it has a stream once it is known
+    /// what it is. The end of time for who sees things as they come, and where a recording tells of the present.
+    pub fn horizon(&self) -> Time {
+        if self.config.paced && self.stamp < self.now { self.stamp } else { Time::MAX }
     }
 
     /// The counters, with the gauges as they are.

@@ -281,7 +281,6 @@ impl Core {
 
     /// A recording has told what was before: gives out what waited for that.
     pub fn catch_up(&mut self, sink: &mut dyn Sink) {
-        self.horizon = Time::MAX;
         for session in std::mem::take(&mut self.beyond) {
             self.pump(session, sink);
         }
@@ -310,7 +309,7 @@ impl Core {
     }
 
     fn give_waiting(&mut self, session: u32, all: bool, sink: &mut dyn Sink) {
-        let mut stopped = [false; 2];
+        let (horizon, mut stopped) = (self.horizon(), [false; 2]);
         loop {
             let Some(record) = self.sessions.get(session) else { return };
             // In the order of their times: which stream was known first for the session's depends on more than what is in it.
@@ -321,7 +320,7 @@ impl Core {
                 }
                 let Some(Some(slot)) = record.sides.get(side(direction)).copied() else { continue };
                 let Some(first) = self.streams.get(slot).and_then(|stream| stream.backlog.first()) else { continue };
-                if first.time() > self.horizon && !all {
+                if first.time() > horizon && !all {
                     self.beyond.insert(session);
                     continue;
                 }

@@ -288,11 +288,7 @@ impl Core {
             return;
         }
         let Some(stream) = self.streams.get_mut(slot) else { return };
-        let first = stream.backlog.iter().find_map(|item| match item {
-            Waiting::Message { meta, .. } => Some((meta.time, meta.start)),
-            Waiting::Gap { .. } => None,
-        });
-        let (since, start) = first.unwrap_or((self.now, 0));
+        let (since, start) = stream.backlog.first_message().map_or((self.now, 0), |meta| (meta.time, meta.start));
         let id = self.emitter.session(&stream.key, stream.epoch, start);
         let mut record = Record::new(id, stream.transport(), language, since);
         if let Some(place) = record.sides.get_mut(side(direction)) {

@@ -267,7 +267,7 @@ impl Engine {
     pub fn tick(&mut self, now: Time, sink: &mut dyn Sink) {
         sink.sweeps(now);
         if now < self.core.now {
-            (self.core.stamp, self.core.horizon) = (now, now);
+            self.core.stamp = now;
             self.settle(now, sink);
         } else {
             self.core.see(now);
@@ -346,7 +346,6 @@ impl Engine {
 
     /// Lets time pass, as the records tell it.
     fn advance(&mut self, time: Time, sink: &mut dyn Sink) {
-        let is_past = time < self.core.now;
         self.core.see(time);
         if !self.core.config.paced {
             if self.core.now >= self.next_sweep {
@@ -354,9 +353,7 @@ impl Engine {
                 self.sweep(sink);
                 sink.swept();
             }
-        } else if is_past {
-            self.core.horizon = time;
-        } else {
+        } else if time == self.core.now {
             self.core.catch_up(sink);
         }
         self.core.stamp = time;

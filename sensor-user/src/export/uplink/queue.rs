@@ -288,7 +288,7 @@ impl Queue {
         })
     }
 
-    /// Bytes of events that are not under way.
+    /// Bytes of events that are not under way; fewer where some that are were dropped since.
     #[must_use]
     pub const fn ready_bytes(&self) -> u64 {
         self.accounting.held.bytes.saturating_sub(self.under_way_bytes)

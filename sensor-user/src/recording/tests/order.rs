@@ -147,11 +147,8 @@ proptest! {
                     }
                 }
                 // It is read only now.
-                2 => {
-                    if !talk.gone[1 - cut % 2] {
-                        world.read(&mut talk.lines[cut % 2], talk.ends[1 - cut % 2]);
-                    }
-                }
+                2 if talk.gone[1 - cut % 2] => {}
+                2 => world.read(&mut talk.lines[cut % 2], talk.ends[1 - cut % 2]),
                 _ if talk.gone != [false; 2] => {}
                 _ => {
                     let (from, text) = talk.next();
